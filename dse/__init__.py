@@ -1,0 +1,1 @@
+"""Design-space exploration for AI-agent inference systems."""

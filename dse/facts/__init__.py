@@ -1,0 +1,1 @@
+"""What is the case: units, validated input, catalog, topologies, traces."""

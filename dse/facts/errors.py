@@ -1,0 +1,56 @@
+"""The one error people see: every mistake of a file at once, each with its place and its remedy."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """One thing that is wrong, where it is, and what to write instead."""
+
+    path: str
+    """File, or "--set" for an override from the command line."""
+    line: int
+    """Counted from 1; 0 where there is no line."""
+    column: int
+    """Counted from 1; 0 where there is no column."""
+    where: str
+    """Dotted path inside the file, such as `devices.x1.memory.bandwidth`."""
+    message: str
+    """What was expected and what to do."""
+
+    def __str__(self) -> str:
+        """Return `file:line:column  where  message`."""
+        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        return "  ".join(part for part in (place, self.where, self.message) if part)
+
+
+class SpecError(Exception):
+    """Input that cannot be used; holds all mistakes found, in the order of the file."""
+
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(sorted(set(mistakes)))
+        super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+def did_you_mean(written: str, known: Iterable[str]) -> str:
+    """Sentence that names the nearest known word, or nothing.
+
+    >>> did_you_mean("bandwith", ["bandwidth", "capacity"])
+    ' Did you mean `bandwidth`?'
+    """
+    lowered = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(written.lower(), list(lowered), n=1, cutoff=0.6)
+    return f" Did you mean `{lowered[near[0]]}`?" if near else ""
+
+
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """Names for a message, cut where they become too many to read.
+
+    >>> listed(["b", "a"])
+    'a, b'
+    """
+    ordered = sorted(names)
+    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + more

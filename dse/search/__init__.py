@@ -1,0 +1,1 @@
+"""What to choose: the space, its evaluation, the study, the Pareto set."""
