@@ -41,7 +41,8 @@ def did_you_mean(written: str, known: Iterable[str]) -> str:
     ' Did you mean `bandwidth`?'
     """
     lowered = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(written.lower(), list(lowered), n=1, cutoff=0.6)
+    longer = sorted((name for name in lowered if name.startswith(f"{written.lower()}_")), key=len)
+    near = longer or difflib.get_close_matches(written.lower(), list(lowered), n=1, cutoff=0.6)
     return f" Did you mean `{lowered[near[0]]}`?" if near else ""
 
 

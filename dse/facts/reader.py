@@ -117,6 +117,15 @@ def value(text: str, name: str, path: Path_) -> Data:
     return data
 
 
+def is_plain_text(text: str) -> bool:
+    """Whether text may stand without quotes: nobody could read it as a number, a truth value or nothing.
+
+    >>> is_plain_text("700 W"), is_plain_text("on"), is_plain_text("2026")
+    (True, False, False)
+    """
+    return text.isprintable() and text not in _WORDS and _doubt(text) is None and not _is_number(text)
+
+
 def validate(model_type: type[_Model], source: Source) -> _Model:
     """Check the data of `source` against a type; SpecError names every mistake with its place."""
     try:
@@ -170,12 +179,9 @@ class _Builder:
             return None
         body = [event for event in events if not isinstance(event, yaml.DocumentStartEvent)]
         try:
-            return self._node(iter(body), next(iter(body), None), (), 0) if body else {}
+            return self._value(body[0], iter(body[1:]), (), 0) if body else {}
         except _TooMuchError:
             return None
-
-    def _node(self, events: Iterator[yaml.Event], _first: object, path: Path_, depth: int) -> Data:
-        return self._value(next(events), events, path, depth)
 
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: Path_, depth: int) -> Data:
         """Data that starts with `event`; takes what belongs to it from `events`."""
@@ -183,19 +189,24 @@ class _Builder:
         self.places.setdefault(path, (self.name, line, column))
         self._nodes += 1
         if depth > MAX_DEPTH or self._nodes > MAX_NODES:
-            what = f"nested deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_NODES:,} values"
+            what = (
+                f"nested deeper than {MAX_DEPTH} levels"
+                if depth > MAX_DEPTH
+                else f"more than {MAX_NODES:,} values"
+            )
             self.report(line, column, path, what)
             raise _TooMuchError
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path, depth)
         events = self._anchored(event, events)
-        if getattr(event, "tag", None) not in (None, "!"):
-            self.report(line, column, path, f"tag {event.tag} is not used here; remove it")
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!"):
+            self.report(line, column, path, f"tag {tag} is not used here; remove it")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(events, path, depth)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(events, path, depth)
-        return self._scalar(event, path)
+        return self._scalar(event, path) if isinstance(event, yaml.ScalarEvent) else None
 
     def _anchored(self, event: yaml.Event, events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
         """Remember the events of an anchored value so that an alias can be built anew."""
@@ -206,13 +217,15 @@ class _Builder:
         while depth:
             following = next(events)
             belonging.append(following)
-            depth += isinstance(following, yaml.CollectionStartEvent) - isinstance(following, yaml.CollectionEndEvent)
+            depth += isinstance(following, yaml.CollectionStartEvent) - isinstance(
+                following, yaml.CollectionEndEvent
+            )
         self._anchors[anchor] = belonging
         return iter(belonging[1:])
 
     def _alias(self, event: yaml.AliasEvent, path: Path_, depth: int) -> Data:
         """Build the anchored value again; every copy counts towards the bounds."""
-        known = self._anchors.get(event.anchor)
+        known = self._anchors.get(str(event.anchor))
         if known is None:
             self.report(*_mark(event), path, f"*{event.anchor} names no value above")
             return None
@@ -233,7 +246,7 @@ class _Builder:
             if key in data:
                 first = self.places[here][1]
                 self.report(line, column, here, f"written twice, first in line {first}; keep one")
-                self._value(next(events), events, (*here, "?"), depth + 1)
+                self._value(next(events), events, here, depth + 1)
                 continue
             self.places[here] = (self.name, line, column)
             data[key] = self._value(next(events), events, here, depth + 1)
@@ -245,7 +258,9 @@ class _Builder:
             self.report(*_mark(event), path, "a key must be plain text")
             return None
         if event.value == "<<" and event.implicit[0]:
-            self.report(*_mark(event), path, "merge keys are not used here; write the values out, or use `like:`")
+            self.report(
+                *_mark(event), path, "merge keys are not used here; write the values out, or use `like:`"
+            )
             return None
         return str(event.value)
 
@@ -255,7 +270,7 @@ class _Builder:
             data.append(self._value(event, events, (*path, len(data)), depth + 1))
         return data
 
-    def _scalar(self, event: yaml.Event, path: Path_) -> Data:
+    def _scalar(self, event: yaml.ScalarEvent, path: Path_) -> Data:
         """Plain words become numbers, true, false or null; quoted ones stay text."""
         text: str = event.value
         if not event.implicit[0]:
@@ -268,9 +283,7 @@ class _Builder:
             return None
         if _INTEGER.match(text):
             return int(text)
-        if _FLOAT.match(text) and any(character.isdigit() for character in text):
-            return float(text)
-        return text
+        return float(text) if _is_number(text) else text
 
 
 class _TooMuchError(Exception):
@@ -292,6 +305,10 @@ def _doubt(text: str) -> str | None:
     return None
 
 
+def _is_number(text: str) -> bool:
+    return bool(_INTEGER.match(text) or (_FLOAT.match(text) and any(map(str.isdigit, text))))
+
+
 def _has_content(event: yaml.Event) -> bool:
     """Leave out the events that only frame the stream."""
     return not isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent)
@@ -299,7 +316,8 @@ def _has_content(event: yaml.Event) -> bool:
 
 def _mark(event: yaml.Event) -> tuple[int, int]:
     """Line and column from 1."""
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def _without_anchor(event: yaml.Event) -> yaml.Event:

@@ -88,10 +88,19 @@ EXAMPLES: dict[str, str] = {
     "tok": "64 ktok",
     "tok/s": "50 tok/s",
     "task/s": "2 task/s",
-    "task/J": "3 task/kWh",
+    "task/J": "3 task/s/MW",
     "1": "0.7",
     "m": "2 m",
     "m²": "814 mm²",
+}
+
+_NAMES = {
+    "1": "a number",
+    "s": "a time",
+    "B": "a size in bytes",
+    "W": "a power",
+    "$": "an amount in $",
+    "tok": "tokens",
 }
 
 # Spellings seen in data sheets that are wrong or ambiguous here, and what is meant.
@@ -103,7 +112,7 @@ _SHOWN_AS = {
     "$/B": ("$/GB", 1e-9),
     "$/(B/s)": ("$/(GB/s)", 1e-9),
     "$/tok": ("$/Mtok", 1e-6),
-    "task/J": ("task/kWh", 1 / 3.6e6),
+    "task/J": ("task/s/MW", 1e-6),
     "m²": ("mm²", 1e-6),
 }
 _LARGE = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
@@ -151,8 +160,7 @@ def expected(unit: str, written: str = "") -> str:
     """
     repaired = _repaired(written, unit)
     example = repaired or EXAMPLES.get(unit, f"3 {unit}")
-    name = "a number" if unit == "1" else unit
-    return f'{name}, for example "{example}"'
+    return f'{_NAMES.get(unit, unit)}, for example "{example}"'
 
 
 def show(value: float, unit: str) -> str:
@@ -185,7 +193,9 @@ def exact(value: float, unit: str) -> str | float | int:
     """
     if unit == "1":
         return int(value) if value == int(value) else value
-    prefix, factor = _prefix(value) if not unit.startswith(("$", "task", "step", "device", "m")) else ("", 1.0)
+    prefix, factor = (
+        _prefix(value) if not unit.startswith(("$", "task", "step", "device", "m")) else ("", 1.0)
+    )
     if unit == "tok":
         prefix, factor = "", 1.0
     name = f"{prefix}{unit}"
@@ -348,4 +358,10 @@ def _long_time(value: float) -> str:
 
 def _quoted(value: object) -> str:
     """The value as the user wrote it."""
-    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        f'"{value}"'
+        if isinstance(value, str)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )

@@ -39,7 +39,7 @@ def annuity(interest: FloatArray | float, lifetime: FloatArray | float) -> Float
     rate = np.asarray(interest, dtype=float)
     years = np.asarray(lifetime, dtype=float)
     safe = np.where(rate > 0, rate, 1.0)
-    return np.asarray(np.where(rate > 0, safe / (1 - (1 + safe) ** -years), 1 / years))
+    return np.asarray(np.where(rate > 0, safe / -np.expm1(-years * np.log1p(safe)), 1 / years))
 
 
 def capex_rate(capex: FloatArray, annuity_factor: FloatArray | float, availability: FloatArray | float = 1.0) -> FloatArray:

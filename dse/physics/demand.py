@@ -42,7 +42,7 @@ class Precision(NamedTuple):
     """GEMM inputs and outputs; also what expert dispatch sends [B]."""
     embedding: ArrayLike = 2.0
     """Embeddings, LM head and router: engines keep them in bf16 [B]."""
-    index: ArrayLike = 1.0
+    index: ArrayLike = 1.0  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     """Keys of a sparse-attention indexer: engines keep them in fp8 [B]."""
     state: ArrayLike = 2.0
     """Recurrent state of linear-attention and SSM layers: bf16 whatever the KV width [B]."""
@@ -83,7 +83,7 @@ class Load(NamedTuple):
 class Message(NamedTuple):
     """Messages of one kind during one pass."""
 
-    count: FloatArray
+    count: FloatArray  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     """Operations one after the other, 0 where the group has one member, (n,) [1]."""
     size: FloatArray
     """Bytes held or sent by each member per operation, (n,) [B]."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from dse.arrays import FloatArray
 
-KV_HOMES = ("decode", "prefill", "pool", "append_on_decode")
+KV_HOMES = ("decode", "prefill", "shared", "append_on_decode")
 """Where a session's KV waits between steps; the order is the code used in designs."""
 
 

@@ -1,0 +1,133 @@
+"""The study file: what a person writes, before names are looked up."""
+
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, GetJsonSchemaHandler, JsonValue, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from dse.facts import units
+from dse.facts.devices import Accelerator
+from dse.facts.metrics import Objective, Requirement
+from dse.facts.models import Model
+from dse.facts.prices import PriceSet
+from dse.facts.quantities import Count, Positive, Quantity, Ratio, Seconds, Strict
+from dse.facts.serving import Serving
+from dse.facts.technologies import Link, Memory
+
+ContextPolicy = Literal["append_only", "page_replaced", "keep_last_n", "compaction", "truncation"]
+PositiveSeconds: TypeAlias = Annotated[float, Quantity("s", positive=True)]
+_EVALUATIONS = re.compile(r"\s*(?P<number>[0-9][0-9_,]*)\s*evaluations?\s*$")
+
+
+class Slo(Strict):
+    """Latency targets; what is absent is taken from the study, then from the workload."""
+
+    ttft: PositiveSeconds | None = None
+    """Time to the first token of a step, at the percentile of the study."""
+    tpot: PositiveSeconds | None = None
+    """Mean time between output tokens."""
+
+
+class AgentSpec(Strict):
+    """One class of agents in the mixture."""
+
+    workload: str
+    """Session shape: a workload of the catalog, or a file beside the study."""
+    model: str
+    """Language model: of the catalog, or of this study."""
+    share: Ratio = 1.0
+    """Share of tasks (sessions); the shares of all agents sum to 1."""
+    context_policy: ContextPolicy | None = None
+    """What happens to a context that outgrows the model's; absent: the workload's own policy."""
+    context_budget: Positive | None = None
+    """Longest context the agent keeps [tok]; absent: what the model can serve."""
+    keep: Positive | None = None
+    """Observations kept, for the policy keep_last_n."""
+    slo: Slo = Slo()
+    """Latency targets of this agent."""
+
+
+class Budget(Strict):
+    """How long the search may take: "30 s", "20000 evaluations", or both in a mapping."""
+
+    time: Seconds | None = None
+    """Wall-clock time."""
+    evaluations: Positive | None = None
+    """Designs to evaluate; a front is reproducible for such a budget."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, written: Any) -> Any:
+        if isinstance(written, dict):
+            return written
+        found = _EVALUATIONS.match(written) if isinstance(written, str) else None
+        if found:
+            return {"evaluations": int(re.sub(r"[_,]", "", found["number"]))}
+        try:
+            units.parse(written, "s")
+        except units.UnitError:
+            raise ValueError(
+                f'"{written}": expected a time ("30 s") or a count ("20000 evaluations")'
+            ) from None
+        return {"time": written}
+
+    @model_serializer
+    def _write(self) -> Any:
+        time = None if self.time is None else units.exact(self.time, "s")
+        if time is not None and self.evaluations is not None:
+            return {"time": time, "evaluations": self.evaluations}
+        return time if self.evaluations is None else f"{self.evaluations} evaluations"
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        full = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [{"type": "string", "examples": ["30 s", "20000 evaluations"]}, full]}
+
+
+class Study(Strict):
+    """One question: who is served, what may be chosen, what is wanted and demanded."""
+
+    version: Literal[1]
+    """Version of this file format."""
+    name: str
+    """Name of the study; its runs are kept under it."""
+    question: str = ""
+    """The question in words."""
+    agents: dict[str, AgentSpec] = Field(default_factory=dict)
+    """Classes of agents that share the system."""
+    slo: Slo = Slo()
+    """Latency targets of agents that state none."""
+    levers: dict[str, JsonValue] = Field(default_factory=dict)
+    """What is chosen: per lever a list of choices or a range {from, to, steps, scale}."""
+    constants: dict[str, JsonValue] = Field(default_factory=dict)
+    """Levers held at one value."""
+    serving: Serving = Serving()
+    """Parameters of the serving engine and the operating point."""
+    prices: PriceSet
+    """Price set: a name of the catalog, or a mapping that starts from one with `like:`."""
+    uncertainties: dict[str, JsonValue] = Field(default_factory=dict)
+    """What is not known: dotted path of a number -> [low, likely, high]; used for robustness only."""
+    objectives: tuple[Objective, ...]
+    """Sentences such as "minimize cost"."""
+    require: tuple[Requirement, ...] = ()
+    """Sentences such as "ttft_p95 <= 2 s"."""
+    budget: Budget = Budget.model_validate("30 s")
+    """How long the search may take."""
+    sampler: str = "auto"
+    """Search method; `auto` enumerates where that is possible."""
+    seed: Count = 0
+    """Seed of all random numbers."""
+    topologies: dict[str, str] = Field(default_factory=dict)
+    """Interconnects by name -> file; others are found by their name."""
+    devices: dict[str, Accelerator] = Field(default_factory=dict)
+    """Own or changed accelerators; `like:` starts from one of the catalog."""
+    models: dict[str, Model] = Field(default_factory=dict)
+    """Own or changed models."""
+    memories: dict[str, Memory] = Field(default_factory=dict)
+    """Own or changed memory technologies."""
+    links: dict[str, Link] = Field(default_factory=dict)
+    """Own or changed links."""

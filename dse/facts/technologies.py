@@ -1,0 +1,93 @@
+"""What a catalog says about memory technologies and links."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from dse.facts.quantities import (
+    Bandwidth,
+    Dollars,
+    DollarsPerBandwidth,
+    Energy,
+    Flag,
+    Fraction,
+    Metres,
+    Positive,
+    PositiveBytes,
+    Seconds,
+    Strict,
+    Uncertain,
+    Watts,
+)
+
+
+class Memory(Strict):
+    """A memory technology, per unit in which it is bought. Prices stand in the price sets."""
+
+    id: str
+    """Name in studies."""
+    name: str
+    """Name in sentences."""
+    unit: Literal["stack", "device", "channel", "link"]
+    """What bandwidth and capacity count."""
+    bandwidth: Bandwidth | None = None
+    """Per unit, peak, one direction where the two differ."""
+    capacity: PositiveBytes | None = None
+    """Per unit."""
+    capacity_max: PositiveBytes | None = None
+    """Per unit, tallest or densest version announced."""
+    latency: Uncertain[Seconds] | None = None
+    """Time to the first byte of a read."""
+    energy: Uncertain[Energy] | None = None
+    """Per byte moved; definitions in the sources mix device and interface."""
+    power: Watts | None = None
+    """Per unit when active, where energy is not given per byte."""
+    pool: Flag = False
+    """May serve as a shared pool."""
+    derived: dict[str, str] = Field(default_factory=dict)
+    """Fields that were derived here, with the rule."""
+    sources: tuple[str, ...] = ()
+    """Pages the figures are from."""
+    notes: str = ""
+    """What a reader should know."""
+
+
+class Link(Strict):
+    """A link or optical technology; bandwidths are one direction per device."""
+
+    id: str
+    """Name in studies."""
+    name: str
+    """Name in sentences."""
+    kind: str
+    """Electrical scale-up, host, memory fabric, scale-out or optics."""
+    bandwidth: Bandwidth | None = None
+    """One direction per device, port or chiplet."""
+    domain: Positive | None = None
+    """Devices that can be joined directly."""
+    latency: Uncertain[Seconds] | None = None
+    """From device to device."""
+    switch_latency: Uncertain[Seconds] | None = None
+    """Through one switch."""
+    energy: Uncertain[Energy] | None = None
+    """Per byte."""
+    power: Watts | None = None
+    """Per module."""
+    module_price: Uncertain[Dollars] | None = None
+    """Per module, one end."""
+    price: Uncertain[DollarsPerBandwidth] | None = None
+    """Per bandwidth of one direction, one end."""
+    reach: Metres | None = None
+    """Length that can be bridged."""
+    efficiency: Fraction | None = None
+    """Share of the bandwidth left by the protocol."""
+    measured_share: Fraction | None = None
+    """Share of the bandwidth that a transfer between two devices reaches."""
+    estimate: Flag = False
+    """True where the bandwidth itself is a claim or a derivation."""
+    derived: dict[str, str] = Field(default_factory=dict)
+    """Fields that were derived here, with the rule."""
+    sources: tuple[str, ...] = ()
+    """Pages the figures are from."""
+    notes: str = ""
+    """What a reader should know."""

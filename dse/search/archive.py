@@ -1,0 +1,121 @@
+"""What a run keeps: all non-dominated feasible rows with their columns, and a short record of each design."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dse.arrays import FloatArray, IntArray
+from dse.search import pareto
+from dse.search.axes import Designs, Rows
+from dse.search.metrics import Goal, Metrics, scores, stack
+from dse.search.proposals import Feedback
+
+LEDGER = 200_000
+"""Designs of which a record is kept; beyond it those farthest from the front are forgotten."""
+
+YARDSTICK = 64
+"""Front members that a new design is compared with to pick the row it is remembered by."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Non-dominated feasible rows; while there is none, the least violating row."""
+
+    rows: Rows
+    """(m, axes) architecture of each row."""
+    metrics: Metrics
+    """(m) all columns; `metrics.design` counts from 0."""
+    scores: FloatArray
+    """(m, k) objectives in decades, less is better; sorted."""
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the rows meet all requirements."""
+        return len(self.metrics) > 0 and bool(self.metrics.feasible.all())
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.rows)
+
+
+def gather(metrics: Metrics, rows: Rows, goals: Sequence[Goal]) -> Archive:
+    """Archive of scored rows; the same for every order in which they come."""
+    values = scores(metrics, goals)
+    identity = np.column_stack([rows, *metrics.mapping.values()]).astype(np.int64)
+    usable = np.flatnonzero(metrics.feasible)
+    if len(usable):
+        kept = usable[pareto.front(values[usable], identity[usable])]
+    else:
+        kept = np.asarray(np.lexsort([*identity.T[::-1], metrics.violation])[:1], dtype=np.int64)
+    own = metrics.take(kept).owned_by(np.arange(len(kept)))
+    return Archive(rows=rows[kept], metrics=own, scores=values[kept])
+
+
+def merged(archive: Archive | None, designs: Designs, metrics: Metrics, goals: Sequence[Goal]) -> Archive:
+    """Archive with the rows of one more block."""
+    rows = designs.rows[metrics.design]
+    if archive is None:
+        return gather(metrics, rows, goals)
+    return gather(stack([archive.metrics, metrics]), np.concatenate([archive.rows, rows]), goals)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One line per scored design: the row with which it comes closest to the front."""
+
+    rows: Rows
+    """(n, axes)"""
+    scores: FloatArray
+    """(n, k)"""
+    violation: FloatArray
+    """(n,)"""
+    best: FloatArray
+    """(n, k) least feasible score of the design in each objective by itself; infinite where infeasible."""
+    evaluated: IntArray
+    """(axes, most choices) designs scored per lever and choice; forgotten ones count."""
+
+
+def empty_ledger(sizes: Sequence[int], goals: int) -> Ledger:
+    """Ledger before anything is scored."""
+    return Ledger(
+        rows=np.zeros((0, len(sizes)), dtype=np.int16),
+        scores=np.zeros((0, goals)),
+        violation=np.zeros(0),
+        best=np.zeros((0, goals)),
+        evaluated=np.zeros((len(sizes), max(sizes)), dtype=np.int64),
+    )
+
+
+def recorded(ledger: Ledger, designs: Designs, feedback: Feedback, archive: Archive) -> Ledger:
+    """Ledger with one more block."""
+    values, violation, owner = feedback
+    members = archive.scores if archive.feasible else values[:0]
+    thin = members[:: max(len(members) // YARDSTICK, 1)]
+    best = np.lexsort([pareto.shortfall(values, thin), violation, owner])
+    first = best[np.searchsorted(owner[best], np.arange(len(designs)))]
+    least = np.full((len(designs), values.shape[1]), np.inf)
+    np.minimum.at(least, owner, np.where(violation[:, None] <= 0, values, np.inf))
+    counts = ledger.evaluated.copy()
+    for axis, column in enumerate(designs.rows.T):
+        counts[axis] += np.bincount(column, minlength=counts.shape[1])
+    grown = Ledger(
+        rows=np.concatenate([ledger.rows, designs.rows]),
+        scores=np.concatenate([ledger.scores, values[first]]),
+        violation=np.concatenate([ledger.violation, violation[first]]),
+        best=np.concatenate([ledger.best, least]),
+        evaluated=counts,
+    )
+    return grown if len(grown.rows) <= 2 * LEDGER else _shortened(grown, thin)
+
+
+def _shortened(ledger: Ledger, members: FloatArray) -> Ledger:
+    distance = pareto.shortfall(ledger.scores, members)
+    kept = np.sort(np.lexsort([distance, ledger.violation])[:LEDGER])
+    return Ledger(
+        rows=ledger.rows[kept],
+        scores=ledger.scores[kept],
+        violation=ledger.violation[kept],
+        best=ledger.best[kept],
+        evaluated=ledger.evaluated,
+    )

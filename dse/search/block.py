@@ -1,0 +1,213 @@
+"""Levers of a block of designs as columns of numbers: memories, links, prices and powers of both pools."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts.levers import Choice
+from dse.physics import cost
+from dse.search import supply
+from dse.search.axes import Designs
+from dse.search.plan import NATIVE, NONE, Plan
+
+OPTICAL_LINK = "ayar_labs_teraphy_gen3"
+"""Catalog link whose energy the optical ports have: an optical I/O chiplet."""
+
+COPPER_POOL_LINK = "pcie5_x16"
+"""Catalog link to a pool where there is no optical port."""
+
+
+class Side(NamedTuple):
+    """One pool of every design; (n, 2) columns hold the first and the second device type."""
+
+    device: IntArray
+    """Row of the fleet, -1 for no second type."""
+    topology: IntArray
+    """Index of the lever's choice."""
+    usable: FloatArray
+    """Memory that weights and KV may fill [B]."""
+    memory: FloatArray
+    """Package memory [B]."""
+    host_memory: FloatArray
+    host_bandwidth: FloatArray
+    bandwidth: FloatArray
+    """To the other pool [B/s]."""
+    hourly: FloatArray
+    power: FloatArray
+    pool_hourly: FloatArray
+    """Price that the pool adds per accelerator of the pool that owns it [$/h]."""
+    pool_power: FloatArray
+
+
+class Block(NamedTuple):
+    """A block of designs in numbers."""
+
+    prefill: Side
+    decode: Side
+    colocated: BoolArray
+    offloaded: BoolArray
+    pool_capacity: FloatArray
+    pool_bandwidth: FloatArray
+    optical_bandwidth: FloatArray
+    weight_dtype: IntArray
+    kv_dtype: IntArray
+    draft_length: IntArray
+    quality: FloatArray
+    device_power: FloatArray
+    domain_power: FloatArray
+    slacks: dict[str, FloatArray]
+
+    def __len__(self) -> int:  # type: ignore[override]
+        """Count the designs."""
+        return int(self.colocated.size)
+
+
+def block(plan: Plan, designs: Designs) -> Block:
+    """Columns of a block of designs."""
+    levers = plan.problem.levers
+
+    def numbers(name: str) -> FloatArray:
+        return np.asarray([float(choice) for choice in levers[name]])[_index(designs, name)]
+
+    serving = np.asarray([str(choice) for choice in levers["serving"]])[_index(designs, "serving")]
+    colocated, offloaded = serving == "colocated", serving == "attention_offload"
+    optical = numbers("optical_bandwidth")
+    pool_capacity, pool_price, media = _pool(plan, designs, numbers("pool.capacity"))
+    sides, slacks, powers = {}, {}, {}
+    for name in ("prefill", "decode"):
+        sides[name], extra, powers[name] = _side(plan, designs, name, optical, pool_capacity, pool_price)
+        unused = colocated if name == "prefill" else np.zeros(len(designs), dtype=bool)
+        slacks |= {f"slack_{name}_{key}": np.where(unused, 0.0, values) for key, values in extra.items()}
+    shared = _shared_fabric(plan, designs, sides, optical)
+    prefill, decode = (side._replace(bandwidth=np.maximum(side.bandwidth, shared)) for side in sides.values())
+    link = np.where(optical > 0, optical, np.minimum(_copper_pool(plan), decode.host_bandwidth[:, 0]))
+    no_pool = pool_capacity <= 0
+    slacks["slack_offload"] = np.where(offloaded & (decode.device[:, 1] < 0), -1.0, 0.0)
+    return Block(
+        prefill, decode, colocated, offloaded, pool_capacity, np.where(no_pool, 0.0, np.minimum(link, media)), optical,
+        _index(designs, "weight_dtype"), _index(designs, "kv_dtype"), _index(designs, "draft_length"),
+        _quality(plan, designs), np.maximum(np.where(colocated, 0, powers["prefill"][0]), powers["decode"][0]),
+        np.maximum(np.where(colocated, 0, powers["prefill"][1]), powers["decode"][1]), slacks,
+    )  # fmt: skip
+
+
+def _index(designs: Designs, name: str) -> IntArray:
+    """Choice of a lever per design; a lever that is not an axis has one choice."""
+    return designs[name] if name in designs.names else np.zeros(len(designs), dtype=np.int64)
+
+
+def _side(
+    plan: Plan, designs: Designs, name: str, optical: FloatArray, pool_capacity: FloatArray, pool_price: FloatArray
+) -> tuple[Side, dict[str, FloatArray], tuple[FloatArray, FloatArray]]:
+    """One pool: its columns, the slacks of its hardware, the power of a device and of a domain."""
+    problem, fleet, prices = plan.problem, plan.fleet, plan.problem.prices
+    levers, optics = problem.levers, problem.links[OPTICAL_LINK]
+    known = {device: row for row, device in enumerate(plan.devices)}
+    device = np.stack([
+        np.asarray([known.get(str(choice), -1) for choice in levers[f"{name}.{which}"]])[_index(designs, f"{name}.{which}")]
+        for which in ("device", "second_device")
+    ], axis=1)  # fmt: skip
+    scale = np.asarray([float(choice) for choice in levers[f"{name}.memory_scale"]])[_index(designs, f"{name}.memory_scale")]
+    host = np.asarray([float(choice) for choice in levers[f"{name}.host_memory"]])[_index(designs, f"{name}.host_memory")]
+    topology = _index(designs, f"{name}.topology")
+    capacity = fleet.capacity[device] * scale[:, None]
+    settings = problem.serving
+    usable = settings.memory_utilisation * capacity - settings.runtime_reserve - settings.activation_reserve
+    fabric_capital, fabric_power, domain, needs_light = _fabric(plan, name, device, topology, optical)
+    zero = np.zeros_like(optical)
+    hourly, power, pool_hourly, pool_power = (np.zeros(device.shape) for _ in range(4))
+    for option in range(2):
+        options = supply.Options(scale, host, zero, pool_price, optical, fabric_capital[:, option], fabric_power[:, option])
+        base = supply.economics(fleet, device[:, option], options, prices, optics)
+        full = supply.economics(fleet, device[:, option], options._replace(pool_memory=pool_capacity), prices, optics)
+        hourly[:, option], power[:, option] = base.hourly, base.power
+        pool_hourly[:, option], pool_power[:, option] = full.hourly - base.hourly, full.power - base.power
+    nic = fleet.scale_out[device]
+    side = Side(
+        device, topology, usable, capacity, host, fleet.host_bandwidth[device], np.maximum(nic, optical[:, None]), hourly,
+        power, pool_hourly, pool_power,
+    )  # fmt: skip
+    limit = fleet.capacity_limit[device]
+    over = np.where(device >= 0, np.minimum((limit - capacity) / limit, 0.0), 0.0).min(axis=1)
+    slacks = {"stacks": over, "optics": np.where(needs_light & (optical <= 0), -1.0, 0.0)}
+    it_power = np.where(device >= 0, power / prices.pue.likely, 0.0)
+    return side, slacks, (it_power.max(axis=1), (it_power * domain).max(axis=1))
+
+
+def _fabric(
+    plan: Plan, name: str, device: IntArray, topology: IntArray, optical: FloatArray
+) -> tuple[FloatArray, FloatArray, IntArray, BoolArray]:
+    """Capital and power of the interconnect beyond the stock part, devices of a domain, whether it needs optics."""
+    capital, power = np.zeros(device.shape), np.zeros(device.shape)
+    domain, light = np.ones(device.shape, dtype=np.int64), np.zeros(device.shape[0], dtype=bool)
+    wirings = [str(choice) for choice in plan.problem.levers[f"{name}.topology"]]
+    for row, part in enumerate(plan.devices):
+        for index, wiring in enumerate(wirings):
+            where = (device == row) & (topology == index)[:, None]
+            if not where.any():
+                continue
+            coefficients = plan.coefficients(part, wiring)
+            rates = (np.full(1, plan.fleet.scale_up[row]), np.full(1, plan.fleet.scale_out[row]))
+            lit = np.broadcast_to(optical[:, None], device.shape)[where]
+            bare = np.broadcast_arrays(*rates, lit)
+            own = wiring == NATIVE
+            optics = plan.problem.links[OPTICAL_LINK]
+            capital[where], power[where] = supply.fabric(coefficients, own, *bare, plan.problem.prices, optics)
+            domain[where] = coefficients.domain
+            light |= where.any(axis=1) & ("optical" in coefficients.bandwidth)
+    return capital, power, domain, light
+
+
+def _pool(plan: Plan, designs: Designs, capacity: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Pool memory per accelerator [B], its price [$/B] and the bandwidth of its media [B/s]."""
+    index = _index(designs, "pool.technology")
+    price, per_byte = np.zeros(len(plan.problem.levers["pool.technology"])), np.zeros(len(plan.problem.levers["pool.technology"]))
+    present = np.zeros(price.size, dtype=bool)
+    for row, choice in enumerate(plan.problem.levers["pool.technology"]):
+        if choice == NONE:
+            continue
+        memory = plan.problem.memories[str(choice)]
+        price[row] = plan.problem.prices.memory[str(choice)].likely
+        per_byte[row] = (memory.bandwidth or 0.0) / (memory.capacity or np.inf)
+        present[row] = True
+    held = np.where(present[index], capacity, 0.0)
+    return held, price[index], per_byte[index] * held
+
+
+def _copper_pool(plan: Plan) -> float:
+    return float(plan.problem.links[COPPER_POOL_LINK].bandwidth or 0.0)
+
+
+def _shared_fabric(plan: Plan, designs: Designs, sides: dict[str, Side], optical: FloatArray) -> FloatArray:
+    """Bandwidth between the pools where both sit on one interconnect, per device type, (n, 2) [B/s]."""
+    found = np.zeros((len(designs), 2))
+    wirings = {name: [str(choice) for choice in plan.problem.levers[f"{name}.topology"]] for name in sides}
+    prefill, decode = sides["prefill"], sides["decode"]
+    for index, wiring in enumerate(wirings["prefill"]):
+        if wiring == NATIVE or wiring not in wirings["decode"]:
+            continue
+        shared = (prefill.topology == index) & (decode.topology == wirings["decode"].index(wiring))
+        for row, part in enumerate(plan.devices):
+            for light in np.unique(optical[shared]):
+                where = (shared & (optical == light))[:, None] & (prefill.device == row)
+                if where.any():
+                    found[where] = plan.network(part, wiring, float(light)).transfer
+    return found
+
+
+def _quality(plan: Plan, designs: Designs) -> FloatArray:
+    """Accuracy kept by the number formats, the worst class [percent of the release]."""
+    weights = [str(choice) for choice in plan.problem.levers["weight_dtype"]]
+    caches = [str(choice) for choice in plan.problem.levers["kv_dtype"]]
+    table = np.array([[min(_kept(item.agent.model, w, k) for item in plan.classes) for k in caches] for w in weights])
+    return np.asarray(table[_index(designs, "weight_dtype"), _index(designs, "kv_dtype")])
+
+
+def _kept(model: object, weight: str, cache: str) -> float:
+    quality = model.quality  # type: ignore[attr-defined]
+    scores = [quality.weight.get(weight), quality.kv.get(cache)]
+    product = 100.0
+    for found in scores:
+        product *= found.recovery / 100 if found else 1.0
+    return product

@@ -1,0 +1,214 @@
+"""Serving points of one class for a block of designs: look up tables, prune, pair, score."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.physics import serving
+from dse.search import phases, points
+from dse.search.block import Block, Side
+from dse.search.offload import offloaded
+from dse.search.plan import Plan, TableKey
+from dse.search.points import HOME, DecodeSide, PointColumns, Pool, PrefillSide
+from dse.search.rows import Rows, gathered, paired, stacked, undominated
+
+BATCH = 16_384
+"""Serving points scored at once, so that their steps (some 96 atoms each) stay in cache reach."""
+
+
+class ClassPoints(NamedTuple):
+    """Scored serving points of one class."""
+
+    design: IntArray
+    columns: PointColumns
+    mapping: dict[str, IntArray]
+    output: float
+    """Output tokens per step [tok]."""
+
+    @property
+    def size(self) -> int:
+        """Count the points."""
+        return int(self.design.size)
+
+    def take(self, index: IntArray) -> "ClassPoints":
+        """Select points."""
+        columns = PointColumns(*(column[index] for column in self.columns))
+        return ClassPoints(self.design[index], columns, {k: v[index] for k, v in self.mapping.items()}, self.output)
+
+
+class Store(NamedTuple):
+    """The tables that a block uses, stacked, and which of them each design and option names."""
+
+    columns: tuple[FloatArray, ...]
+    grid: tuple[IntArray, ...]
+    table: IntArray
+    sizes: IntArray
+
+
+def class_points(plan: Plan, block: Block, agent: int) -> ClassPoints:
+    """Score every serving point of one class on every design of a block."""
+    slo = plan.classes[agent].shape
+    count = len(block)
+    prefill_store = _store(plan, block, block.prefill, agent, "prefill")
+    decode_store = _store(plan, block, block.decode, agent, "decode")
+    prefill = _prefill_rows(plan, block, agent, prefill_store)
+    decode = _decode_rows(plan, block, agent, decode_store)
+    pairs = paired(prefill, decode, count)
+    left, right = prefill.take(pairs.prefill), decode.take(pairs.decode)
+    homes = _homes(plan, block)
+    pick, home = np.nonzero(homes[left.design])
+    left, right = left.take(pick), right.take(pick)
+    kv = np.asarray([plan.kv_token(agent, str(choice)) for choice in plan.problem.levers["kv_dtype"]])
+    scored = []
+    for start in range(0, home.size, BATCH):
+        part = slice(start, start + BATCH)
+        at, to, house = left.take(np.arange(home.size)[part]), right.take(np.arange(home.size)[part]), home[part]
+        design = at.design
+        scored.append(points.evaluate_points(
+            slo, _prefill_side(plan, block, agent, prefill_store, at, house),
+            _decode_side(plan, block, agent, decode_store, to, house), _pool(block, design), house, block.colocated[design],
+            kv_token=kv[block.kv_dtype[design]], operation=plan.operation,
+        ))  # fmt: skip
+    columns = PointColumns(*(np.concatenate(column) for column in zip(*scored, strict=True)))
+    mapping = _mapping(prefill_store, decode_store, left, right, home)
+    return ClassPoints(left.design, columns, mapping, plan.classes[agent].load.output)
+
+
+def _store(plan: Plan, block: Block, side: Side, agent: int, name: str) -> Store:
+    """Tables of one pool for a block: one per device, topology, optical bandwidth, formats and draft length."""
+    levers = plan.problem.levers
+    lit = _lit(plan, side, name)
+    optical = np.where(lit, block.optical_bandwidth[:, None], 0.0)
+    key = np.stack([
+        side.device, np.broadcast_to(side.topology[:, None], side.device.shape), optical,
+        *(np.broadcast_to(column[:, None], side.device.shape) for column in (block.weight_dtype, block.kv_dtype, block.draft_length)),
+    ], axis=-1).astype(float)  # fmt: skip
+    used = side.device >= 0
+    distinct, inverse = np.unique(key[used], axis=0, return_inverse=True)
+    found = []
+    for row in distinct:
+        device, wiring, light, weight, cache, draft = row
+        table_key = TableKey(
+            agent, plan.devices[int(device)], str(levers[f"{name}.topology"][int(wiring)]), float(light),
+            str(levers["weight_dtype"][int(weight)]), str(levers["kv_dtype"][int(cache)]),
+            int(levers["draft_length"][int(draft)]),
+        )  # fmt: skip
+        found.append(plan.prefill(table_key) if name == "prefill" else plan.decode(table_key))
+    table = np.full(side.device.shape, -1, dtype=np.int64)
+    table[used] = inverse.ravel()
+    return Store(
+        stacked([tuple(item[1:]) for item in found]), stacked([tuple(item.grid) for item in found]), table,
+        np.asarray([item.grid.size.size for item in found]),
+    )  # fmt: skip
+
+
+def _lit(plan: Plan, side: Side, name: str) -> BoolArray:
+    """Whether the scale-up links of each device type are the optical ports, (n, 2)."""
+    light = np.zeros(side.device.shape, dtype=bool)
+    for index, wiring in enumerate(plan.problem.levers[f"{name}.topology"]):
+        for row, device in enumerate(plan.devices):
+            where = (side.device == row) & (side.topology == index)[:, None]
+            if where.any():
+                light |= where & ("optical" in plan.coefficients(device, str(wiring)).bandwidth)
+    return light
+
+
+def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store) -> Rows:
+    """Prefill rows worth pairing; one placeholder where the decode pool prefills too."""
+    rows = gathered(store.table, store.sizes)
+    table = phases.PrefillTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    load, slo = plan.classes[agent].load, plan.classes[agent].shape
+    pick = (rows.design, rows.option)
+    work = table.work_token[rows.row] * load.fresh + table.work_area[rows.row] * load.area
+    service = table.per_token[rows.row] * load.fresh + table.per_area[rows.row] * load.area
+    wait = table.pass_time[rows.row] + service / (1 - plan.operation.utilisation)
+    room = block.prefill.usable[pick] - table.weights_bytes[rows.row] - table.kv_bytes[rows.row] * load.tail_context
+    wait, lacking = np.maximum(wait, 0.1 * slo.ttft_slo), np.maximum(-room, 0)
+    kept = undominated(rows, [work * block.prefill.hourly[pick], wait, lacking], len(block))
+    placeholder = np.unique(kept.design, return_index=True)[1]
+    wanted = ~block.colocated[kept.design]
+    wanted[placeholder] = True
+    return kept.take(wanted)
+
+
+def _decode_rows(plan: Plan, block: Block, agent: int, store: Store) -> Rows:
+    """Decode rows worth pairing: undominated in cost, step time and memory, within the token SLO where any is."""
+    rows = gathered(store.table, store.sizes)
+    if block.offloaded.any():
+        rows = rows.take(~(block.offloaded[rows.design] & (rows.option == 1)))
+    table = phases.DecodeTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    pick = (rows.design, rows.option)
+    price = table.work[rows.row] * block.decode.hourly[pick]
+    need = table.weights_bytes[rows.row] + table.rank_requests()[rows.row] * table.request_bytes[rows.row]
+    share = need / block.decode.usable[pick]
+    late = np.maximum(table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo, 1.0)
+    step = np.maximum(table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo, 0.1)
+    hopeless = (late > 1) & _any(late <= 1, rows.design, len(block))[rows.design]
+    full = (share > 1) & (block.pool_capacity[rows.design] <= 0) & ~block.offloaded[rows.design]
+    hopeless |= full & _any(~full & ~hopeless, rows.design, len(block))[rows.design]
+    kept = np.flatnonzero(~hopeless)
+    return undominated(rows.take(kept), [price[kept], step[kept], share[kept]], len(block))
+
+
+def _any(flag: BoolArray, design: IntArray, count: int) -> BoolArray:
+    found = np.zeros(count, dtype=bool)
+    found[design[flag]] = True
+    return found
+
+
+def _homes(plan: Plan, block: Block) -> BoolArray:
+    """KV homes open to each design, (n, homes)."""
+    allowed = np.asarray([name in plan.problem.serving.kv_homes for name in serving.KV_HOMES])
+    homes = np.broadcast_to(allowed, (len(block), allowed.size)).copy()
+    homes[:, HOME["shared"]] &= block.pool_capacity > 0
+    homes[block.offloaded, HOME["append_on_decode"]] = False
+    homes[block.colocated] = np.arange(allowed.size) == HOME["decode"]
+    homes[~homes.any(axis=1), HOME["decode"]] = True
+    return homes
+
+
+def _pool(block: Block, design: IntArray) -> Pool:
+    return Pool(block.pool_capacity[design], block.pool_bandwidth[design])
+
+
+def _prefill_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows, home: IntArray) -> PrefillSide:
+    """Prefill columns of serving points; the pool hangs on the side that owns the KV."""
+    table = phases.PrefillTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    side, pick, at = block.prefill, (rows.design, rows.option), rows.row
+    owner = home == HOME["prefill"]
+    weights, kv_bytes = table.weights_bytes[at], table.kv_bytes[at]
+    return PrefillSide(
+        table.pass_time[at], table.per_token[at], table.per_area[at], table.work_token[at], table.work_area[at],
+        table.rank_devices()[at], kv_bytes, side.usable[pick] - weights, kv_bytes * plan.classes[agent].load.tail_context,
+        side.memory[pick], side.host_memory[rows.design], side.host_bandwidth[pick], side.bandwidth[pick],
+        side.hourly[pick] + owner * side.pool_hourly[pick], side.power[pick] + owner * side.pool_power[pick],
+    )  # fmt: skip
+
+
+def _decode_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows, home: IntArray) -> DecodeSide:
+    """Decode columns of serving points, with attention moved to the second device type where the design says so."""
+    table = phases.DecodeTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    side, pick, at = block.decode, (rows.design, rows.option), rows.row
+    owner = home != HOME["prefill"]
+    decode = DecodeSide(
+        table.step_time[at], table.step_time_full[at], table.work[at], table.slots[at], table.batch()[at],
+        table.rank_requests()[at], table.rank_devices()[at], table.kv_bytes[at], table.request_bytes[at],
+        side.usable[pick] - table.weights_bytes[at], side.memory[pick], table.append_pass[at], table.append_per_token[at],
+        table.append_per_area[at], table.append_work_token[at], table.append_work_area[at], side.host_memory[rows.design],
+        side.host_bandwidth[pick], side.bandwidth[pick], side.hourly[pick] + owner * side.pool_hourly[pick],
+        side.power[pick] + owner * side.pool_power[pick],
+    )  # fmt: skip
+    moved = np.flatnonzero(block.offloaded[rows.design] & (side.device[rows.design, 1] >= 0))
+    return offloaded(plan, block, agent, decode, rows, table.attention_share[at], table.devices()[at], moved)
+
+
+def _mapping(prefill: Store, decode: Store, left: Rows, right: Rows, home: IntArray) -> dict[str, IntArray]:
+    """How each point uses its design, by name."""
+    names = ("tp", "pp", "attention_dp", "moe_tp", "ep", "cp", "size")
+    found = {"kv_home": home, "prefill.type": left.option, "decode.type": right.option}
+    for side, store, rows in (("prefill", prefill, left), ("decode", decode, right)):
+        last = "chunk" if side == "prefill" else "batch"
+        for name, column in zip(names, store.grid, strict=True):
+            found[f"{side}.{last if name == 'size' else name}"] = column[rows.row]
+    return found

@@ -1,0 +1,151 @@
+"""The course of one search: what has been scored so far, within a budget."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import FloatArray
+from dse.search import pareto
+from dse.search.archive import Archive, Ledger, merged, recorded
+from dse.search.axes import Designs
+from dse.search.budget import Budget
+from dse.search.metrics import Goal, stack
+from dse.search.proposals import Feedback
+from dse.search.workers import Crew, Scored
+
+MERGE = 8
+"""Blocks after which the archive is brought up to date."""
+
+GLANCE = 0.1
+"""Seconds between two reports of progress, and between two points of the history."""
+
+
+class Progress(NamedTuple):
+    """What a person may want to see while a search runs."""
+
+    evaluations: int
+    seconds: float
+    share: float
+    """Part of the budget, or of the space if that is smaller, that is used: 0 to 1."""
+    front: int
+    hypervolume: float
+    designs_per_second: float
+    seconds_left: float
+
+
+class Plan(NamedTuple):
+    """Fixed for a search."""
+
+    goals: tuple[Goal, ...]
+    size: int
+    budget: Budget
+    progress: Callable[[Progress], None]
+
+
+@dataclass
+class Course:
+    """The one thing that changes during a search."""
+
+    plan: Plan
+    began: float
+    archive: Archive | None
+    ledger: Ledger
+    evaluations: int
+    history: list[tuple[float, ...]]
+    reference: FloatArray | None = None
+    looked: float = 0.0
+    sampled: bool = False
+    """Whether the first sample is complete, so that a reference point may be set."""
+
+    @property
+    def seconds(self) -> float:
+        """Time since the search began, pauses between resumed parts not counted."""
+        return time.monotonic() - self.began
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is used up."""
+        return self.plan.budget.reached(self.seconds, self.evaluations)
+
+    def score(self, crew: Crew, designs: Designs) -> Feedback | None:
+        """Score a batch and keep what matters; None when the budget ended before the batch did."""
+        allowed = min(len(designs), self.plan.budget.evaluations - self.evaluations)
+        done: list[Scored] = []
+        fresh: list[Scored] = []
+        results = crew.score(designs.take(slice(0, int(allowed))))
+        try:
+            for part in results:
+                done.append(part)
+                fresh.append(part)
+                if len(fresh) == MERGE:
+                    self.keep(fresh)
+                    fresh = []
+                if self.plan.budget.reached(self.seconds, 0):
+                    break
+        finally:
+            results.close()
+            self.keep(fresh)
+        complete = sum(len(part.designs) for part in done) == len(designs)
+        return joined(done) if complete else None
+
+    def sample_done(self, feedback: Feedback) -> None:
+        """Set the reference point from the first sample, or leave it to the first feasible block."""
+        self.sampled = True
+        self._refer(feedback)
+
+    def _refer(self, feedback: Feedback) -> None:
+        good = feedback.violation <= 0
+        if self.sampled and self.reference is None and good.any():
+            self.reference = pareto.worst(feedback.scores[good])
+
+    def keep(self, parts: Sequence[Scored]) -> None:
+        """Bring archive, ledger and count up to date with a few blocks."""
+        if not parts:
+            return
+        designs, feedback = _stacked(parts), joined(parts)
+        sizes = np.cumsum([0, *(len(part.designs) for part in parts)])
+        owners = [part.kept.design + shift for part, shift in zip(parts, sizes, strict=False)]
+        kept = stack([part.kept for part in parts]).owned_by(np.concatenate(owners))
+        self.archive = merged(self.archive, designs, kept, self.plan.goals)
+        self.ledger = recorded(self.ledger, designs, feedback, self.archive)
+        self.evaluations += len(designs)
+        self._refer(feedback)
+        if self.seconds - self.looked >= GLANCE:
+            self.look()
+
+    def look(self) -> None:
+        """Add a point to the history and report progress."""
+        self.looked = self.seconds
+        feasible = self.archive is not None and self.archive.feasible
+        front = self.archive.scores if self.archive is not None and feasible else np.zeros((0, 1))
+        volume = (
+            pareto.hypervolume(front, self.reference) if self.reference is not None and len(front) else 0.0
+        )
+        self.history.append((self.evaluations, self.looked, len(front), volume))
+        share = max(self.plan.budget.share(self.looked, self.evaluations), self.evaluations / self.plan.size)
+        rate = self.evaluations / max(self.looked, 1e-9)
+        left = self.looked * (1 / share - 1) if share > 0 else float("inf")
+        self.plan.progress(Progress(self.evaluations, self.looked, share, len(front), volume, rate, left))
+
+    def found(self) -> Archive:
+        """Return the archive, once something was scored."""
+        if self.archive is None:
+            raise ValueError("nothing was scored yet: the budget must allow at least one evaluation")
+        return self.archive
+
+
+def joined(parts: Sequence[Scored]) -> Feedback:
+    """Feedback of blocks below each other."""
+    sizes = np.cumsum([0, *(len(part.designs) for part in parts)])
+    return Feedback(
+        scores=np.concatenate([part.feedback.scores for part in parts]),
+        violation=np.concatenate([part.feedback.violation for part in parts]),
+        design=np.concatenate([p.feedback.design + s for p, s in zip(parts, sizes, strict=False)]),
+    )
+
+
+def _stacked(parts: Sequence[Scored]) -> Designs:
+    return Designs(np.concatenate([part.designs.rows for part in parts]), parts[0].designs.names)

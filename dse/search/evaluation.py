@@ -1,0 +1,166 @@
+"""The score of a design, in the order of a method section.
+
+1. Levers become columns: devices, memories, links, prices of every design (:class:`Block`).
+2. Each class takes its serving points: every undominated prefill mapping with every undominated decode mapping and
+   every home of the KV, scored by :mod:`dse.search.points`.
+3. The classes are combined: for every level of latency the cheapest and the most frugal choice
+   (:mod:`dse.search.combine`).
+4. The rows get their metrics and their violations.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts.problem import Problem
+from dse.search import block as blocks
+from dse.search import points as serving_points
+from dse.search.axes import Choice, Designs
+from dse.search.block import Block
+from dse.search.combine import Points, combine
+from dse.search.metrics import Metrics
+from dse.search.plan import Plan
+from dse.search.classes import ClassPoints, class_points
+
+CHUNK = 256
+"""Designs scored at once: their serving points fill a few dozen megabytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """Scores blocks of designs of one problem; a callable that worker processes can hold."""
+
+    problem: Problem
+    plan: Plan
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Evaluator":
+        """Evaluator of a problem."""
+        return cls(problem, Plan.of(problem))
+
+    def __call__(self, designs: Designs) -> Metrics:
+        """Score designs: every non-dominated mapping of each, or its least violating one."""
+        parts = [self._chunk(designs, start) for start in range(0, len(designs), CHUNK)]
+        return _stacked(parts)
+
+    def _chunk(self, designs: Designs, start: int) -> Metrics:
+        part = designs.take(slice(start, start + CHUNK))
+        metrics = score(self.plan, blocks.block(self.plan, part))
+        return metrics.owned_by(metrics.design + start)
+
+
+def evaluate(problem: Problem, designs: Designs) -> Metrics:
+    """Score designs of a problem with all their mappings."""
+    return Evaluator.of(problem)(designs)
+
+
+def score(plan: Plan, block: Block) -> Metrics:
+    """Steps 2 to 4 for one block."""
+    found = [class_points(plan, block, agent) for agent in range(len(plan.classes))]
+    shares = np.array([item.agent.share for item in plan.classes])
+    offsets = np.cumsum([0, *(part.size for part in found)])
+    points = Points(
+        design=np.concatenate([part.design for part in found]),
+        agent=np.concatenate([np.full(part.size, agent) for agent, part in enumerate(found)]),
+        cost=np.concatenate([share * part.columns.cost for share, part in zip(shares, found, strict=True)]),
+        energy=np.concatenate([share * part.columns.energy for share, part in zip(shares, found, strict=True)]),
+        ratio=np.concatenate([part.columns.ratio for part in found]),
+        violation=np.concatenate([part.columns.violation for part in found]),
+    )
+    rows = combine(points, len(block), len(found))
+    local = rows.point - offsets[:-1]
+    return _metrics(plan, block, found, rows.design, local)
+
+
+def _metrics(plan: Plan, block: Block, found: list[ClassPoints], design: IntArray, point: IntArray) -> Metrics:
+    """Columns of the mixture and of each class."""
+    columns: dict[str, FloatArray] = {}
+    mapping: dict[str, IntArray] = {}
+    picked = [part.take(point[:, agent]) for agent, part in enumerate(found)]
+    shares = np.array([item.agent.share for item in plan.classes])
+    for item, part in zip(plan.classes, picked, strict=True):
+        columns |= {f"{item.agent.name}.{name}": values for name, values in _class_columns(item.shape.steps, part).items()}
+        mapping |= {f"{item.agent.name}.{name}": values for name, values in part.mapping.items()}
+    columns |= _mixture(plan, block, design, picked, shares)
+    violation = sum((part.columns.violation for part in picked), np.zeros(design.size))
+    slacks = {name: values[design] for name, values in block.slacks.items()}
+    slacks |= _required(plan.problem, columns)
+    columns |= slacks
+    for values in slacks.values():
+        violation = violation + np.maximum(-values, 0)
+    return Metrics(design, columns, mapping, violation)
+
+
+def _class_columns(steps: float, part: ClassPoints) -> dict[str, FloatArray]:
+    """Metrics and terms of one class at its serving points."""
+    c = part.columns
+    return {
+        "latency": c.ratio, "cost": c.cost, "energy_per_task": c.energy, "ttft_p50": c.ttft_p50, "ttft_p95": c.ttft_p95,
+        "ttft_p99": c.ttft_p99, "tpot": c.tpot, "tpot_full": c.tpot_full, "tokens_per_s_user": 1 / c.tpot,
+        "step_latency": c.step_latency, "task_latency": steps * c.latency_mean, "hit_rate": c.hit_rate,
+        "retention": c.retention_time, "prefill_seconds": steps * c.prefill_seconds,
+        "decode_seconds": steps * c.decode_seconds, "prefill_cost": c.prefill_cost, "decode_cost": c.decode_cost,
+        "cost_per_mtok": c.cost / (steps * part.output), "prefill_link_share": c.prefill_link_share,
+        "decode_link_share": c.decode_link_share, "pool_share": c.pool_share, "bistable": c.bistable,
+        "slack_capacity": c.slack_capacity, "slack_ttft": c.slack_ttft, "slack_tpot": c.slack_tpot,
+        "slack_pool": c.slack_pool,
+    }  # fmt: skip
+
+
+WORST_HIGH = ("latency", "ttft_p50", "ttft_p95", "ttft_p99", "tpot", "step_latency", "task_latency", "bistable")
+WORST_LOW = ("tokens_per_s_user", "hit_rate", "retention")
+
+
+def _mixture(
+    plan: Plan, block: Block, design: IntArray, picked: list[ClassPoints], shares: FloatArray
+) -> dict[str, FloatArray]:
+    """Share-weighted sums of cost and energy, worst classes of latencies, powers of the pools."""
+
+    def weighted(name: str) -> FloatArray:
+        return np.asarray(sum(share * getattr(part.columns, name) for share, part in zip(shares, picked, strict=True)))
+
+    steps = [item.shape.steps for item in plan.classes]
+    cost, energy = weighted("cost"), weighted("energy")
+    output = sum(share * step * part.output for share, step, part in zip(shares, steps, picked, strict=True))
+    prefill, decode = (
+        np.asarray(sum(share * step * getattr(part.columns, name)
+                       for share, step, part in zip(shares, steps, picked, strict=True)))
+        for name in ("prefill_seconds", "decode_seconds")
+    )  # fmt: skip
+    seconds = prefill + decode
+    tables = [_class_columns(step, part) for step, part in zip(steps, picked, strict=True)]
+    worst = {name: np.max([table[name] for table in tables], axis=0) for name in WORST_HIGH}
+    worst |= {name: np.min([table[name] for table in tables], axis=0) for name in WORST_LOW}
+    return worst | {
+        "cost": cost, "throughput": 1 / energy, "energy_per_task": energy, "energy_per_token": energy / output,
+        "cost_per_mtok": cost / output, "tasks_per_s_device": 1 / seconds, "output_tokens_per_s_device": output / seconds,
+        "cost_per_device_hour": cost / seconds, "prefill_seconds": prefill, "decode_seconds": decode,
+        "prefill_cost": weighted("prefill_cost"), "decode_cost": weighted("decode_cost"),
+        "device_power": block.device_power[design], "domain_power": block.domain_power[design],
+        "quality": block.quality[design],
+    }  # fmt: skip
+
+
+def _required(problem: Problem, columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Slack of every sentence of the study; negative where it is violated."""
+    slacks = {}
+    for sentence in problem.require:
+        values, limit = columns[sentence.column], sentence.limit
+        slack = (limit - values) if sentence.at_most else (values - limit)
+        slacks[f"slack_{sentence.column}"] = slack / max(abs(limit), 1e-30)
+    return slacks
+
+
+def _stacked(parts: list[Metrics]) -> Metrics:
+    if len(parts) == 1:
+        return parts[0]
+    names, used = parts[0].columns, parts[0].mapping
+    return Metrics(
+        np.concatenate([part.design for part in parts]),
+        {name: np.concatenate([part.columns[name] for part in parts]) for name in names},
+        {name: np.concatenate([part.mapping[name] for part in parts]) for name in used},
+        np.concatenate([part.violation for part in parts]),
+    )

@@ -1,0 +1,295 @@
+"""Search a study: sample, choose an engine, score what it proposes, keep the run on disk."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dse.search import engines, run, verdict
+from dse.search.archive import empty_ledger
+from dse.search.budget import Budget
+from dse.search.course import Course, Plan, Progress, joined
+from dse.search.engines import Choice, Outlook
+from dse.search.manifest import manifest
+from dse.search.proposals import Feedback, Proposal, Start
+from dse.search.question import Question
+from dse.search.run import Epoch, Run
+from dse.search.workers import SMALLEST_BLOCK, Crew, cores, crew
+
+SAMPLE = 256
+"""Designs that every search begins with: they set the reference point, and start the engines that learn."""
+
+SAMPLE_FOR_SAMPLERS = 32
+"""The same for Optuna samplers, which are meant for few and slow evaluations."""
+
+SAMPLE_SHARE = 0.25
+"""Most of a budget in seconds that the first sample may take."""
+
+WORTHWHILE = 0.5
+"""Seconds of work from which other processes pay for being started."""
+
+SAVE_EVERY = 5.0
+"""Seconds between two archives on disk, at least."""
+
+SAVE_COST = 20.0
+"""A save may take one part in this many of the time."""
+
+CERTAIN = 0.8
+"""Part of a budget in seconds that an exhaustive search may be expected to take."""
+
+
+def ignore(progress: Progress) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search."""
+
+    budget: Budget
+    seed: int = 0
+    workers: int | None = None
+    """Processes; None takes one per core."""
+    sampler: str = "auto"
+    """Engine by name, see `engines.NAMES`."""
+    results: Path = Path("results")
+    """Where run folders are made."""
+    resume: Path | None = None
+    """Folder of a run to continue; its own seed and engine are used."""
+    storage: str | None = None
+    """Optuna storage URL of the study; None writes a journal file into the run folder."""
+    command: str = ""
+    """Command line, for the manifest."""
+    progress: Callable[[Progress], None] = ignore
+
+
+@dataclass
+class Session:
+    """One call of `explore`: the course of the search, and what is on disk of it."""
+
+    question: Question
+    options: Options
+    folder: Path
+    manifest: dict[str, Any]
+    course: Course
+    epoch: Epoch | None
+    """Where a resumed run stood, then the last state on disk."""
+    saved: float = -np.inf
+    save_seconds: float = 0.0
+
+
+def explore(question: Question, options: Options) -> Run:
+    """Search a study and return the run, also after Ctrl-C; its folder can be resumed."""
+    engines.engine("random" if options.sampler == "auto" else options.sampler)
+    folder = options.resume or run.new_folder(options.results, question.name)
+    with run.locked(folder):
+        begun = options.resume is not None and run.read_manifest(folder)["sampler"] is not None
+        session = _resumed(question, options, folder) if begun else _new(question, options, folder)
+        try:
+            finished, interrupted = _conducted(session), False
+        except KeyboardInterrupt:
+            if session.course.archive is None:
+                raise
+            finished, interrupted = False, True
+        return _closed(session, finished, interrupted)
+
+
+def _new(question: Question, options: Options, folder: Path) -> Session:
+    notes = manifest(question, options.seed, str(options.budget), options.command)
+    run.write_json(folder / run.MANIFEST, notes)
+    if question.resolved:
+        run.write_atomic(folder / run.PROBLEM, question.resolved.encode())
+    plan = Plan(question.goals, question.space.size, options.budget, options.progress)
+    ledger = empty_ledger(question.space.structure.sizes, len(question.goals))
+    course = Course(plan, time.monotonic(), None, ledger, 0, [])
+    return Session(question, options, folder, notes, course, None)
+
+
+def _resumed(question: Question, options: Options, folder: Path) -> Session:
+    notes = run.read_manifest(folder)
+    run.refuse_other(notes, question)
+    epoch = run.load_epoch(folder)
+    budget = options.budget.after(epoch.seconds, epoch.evaluations)
+    plan = Plan(question.goals, question.space.size, budget, options.progress)
+    began = time.monotonic() - epoch.seconds
+    course = Course(plan, began, epoch.archive, epoch.ledger, epoch.evaluations, list(epoch.history))
+    course.reference, course.sampled = _scores(notes["reference_scores"]), True
+    return Session(question, options, folder, notes, course, epoch)
+
+
+def _scores(values: list[float] | None) -> np.ndarray | None:
+    return None if values is None else np.array(values, dtype=np.float64)
+
+
+def _conducted(session: Session) -> bool:
+    """Search; whether the engine had nothing left to propose."""
+    question, course = session.question, session.course
+    if session.epoch and session.epoch.finished:
+        return True
+    crews = [crew(question.evaluate, question.goals, 1)]
+    try:
+        start, pace = _start(session, crews[0])
+        choice = _choice(session, pace)
+        _note(session, choice, start)
+        planned = min(question.space.size, course.plan.budget.evaluations) - course.evaluations
+        wanted = session.options.workers or cores()
+        if wanted > 1 and pace * planned > WORTHWHILE:
+            crews.append(crew(question.evaluate, question.goals, wanted))
+        state = session.epoch.engine if session.epoch else None
+        with closing(engines.engine(choice.name)(start, state)) as proposals:
+            return _follow(session, proposals, crews[-1])
+    finally:
+        for hired in crews:
+            hired.close()
+
+
+def _start(session: Session, alone: Crew) -> tuple[Start, float]:
+    """Score the first sample, in this process; return it with the seconds a design takes.
+
+    A resumed run scores the sample of its first part again, without counting it.
+    """
+    space, seed, course = session.question.space, int(session.manifest["seed"]), session.course
+    few = session.options.sampler in engines.SAMPLER_ENGINES
+    count = session.manifest["sample"] or (SAMPLE_FOR_SAMPLERS if few else SAMPLE)
+    designs = space.sample(int(min(count, course.plan.budget.evaluations)), seed)
+    if session.epoch:
+        began = time.monotonic()
+        feedback = joined(list(alone.score(designs)))
+        return Start(space, seed, designs, feedback), (time.monotonic() - began) / len(designs)
+    blocks: list[Feedback] = []
+    pace, done, patience = 0.0, 0, SAMPLE_SHARE * course.plan.budget.seconds
+    while done < len(designs) and not (blocks and course.seconds > patience):
+        block, began = designs.take(slice(done, done + SMALLEST_BLOCK)), time.monotonic()
+        parts = list(alone.score(block))
+        pace = (time.monotonic() - began) / len(block)
+        course.keep(parts)
+        scored = joined(parts)
+        blocks.append(scored._replace(design=scored.design + done))
+        done += len(block)
+    feedback = Feedback(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+    course.sample_done(feedback)
+    return Start(space, seed, designs.take(slice(0, done)), feedback), pace
+
+
+def _choice(session: Session, pace: float) -> Choice:
+    """Engine of a run: its own when resumed, the one asked for, or the one that fits."""
+    known, asked, budget = session.manifest["sampler"], session.options.sampler, session.course.plan.budget
+    if known:
+        return Choice(known, session.manifest["reason"])
+    if asked != "auto":
+        return Choice(asked, f"{asked}: asked for")
+    workers = session.options.workers or cores()
+    in_time = CERTAIN * (budget.seconds - session.course.seconds) * workers / max(pace, 1e-9)
+    affordable = min(budget.evaluations, in_time + session.course.evaluations)
+    return engines.choose(Outlook(session.question.space.size, affordable, pace))
+
+
+def _note(session: Session, choice: Choice, start: Start) -> None:
+    """Write into the manifest what is known once the search proper begins."""
+    basis = f"worst feasible value of each objective in a seeded sample of {len(start.designs)} designs"
+    if not (start.feedback.violation <= 0).any():
+        basis = "worst feasible value of each objective in the first blocks with a feasible design"
+    session.manifest |= {
+        "sampler": choice.name,
+        "reason": choice.reason,
+        "sample": len(start.designs),
+        "reference_basis": basis,
+    }
+    _note_reference(session)
+    run.write_json(session.folder / run.MANIFEST, session.manifest)
+
+
+def _note_reference(session: Session) -> None:
+    reference = session.course.reference
+    if reference is not None and session.manifest["reference_scores"] is None:
+        session.manifest["reference_scores"] = reference.tolist()
+        session.manifest["reference_point"] = verdict.plain(reference, session.question.goals)
+        run.write_json(session.folder / run.MANIFEST, session.manifest)
+
+
+def _follow(session: Session, proposals: Generator[Proposal, Feedback, None], hired: Crew) -> bool:
+    """Score what the engine proposes until it ends or the budget does; keep a state that can be resumed."""
+    course, feedback = session.course, None
+    while True:
+        try:
+            proposal = next(proposals) if feedback is None else proposals.send(feedback)
+        except StopIteration:
+            return True
+        before = (course.ledger, course.evaluations)
+        due = time.monotonic() - session.saved > max(SAVE_EVERY, SAVE_COST * session.save_seconds)
+        if due:
+            _save(session, proposal, before)
+        feedback = None
+        try:
+            feedback = course.score(hired, proposal.designs) if not course.over else None
+        finally:
+            if feedback is None:
+                _save(session, proposal, before)
+        if feedback is None:
+            return False
+
+
+def _save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None:
+    """Write the archive as it is now, and the engine, ledger and count as they were before its last batch."""
+    began = time.monotonic()
+    course = session.course
+    _note_reference(session)
+    session.epoch = Epoch(
+        course.found(), before[0], proposal.state(), before[1], course.seconds, tuple(course.history)
+    )
+    run.save_epoch(session.folder, session.epoch)
+    session.saved = time.monotonic()
+    session.save_seconds = session.saved - began
+
+
+def _keep_state(session: Session, finished: bool) -> None:
+    """Write the last archive; an interrupted engine goes on from its last whole state."""
+    course, last = session.course, session.epoch
+    safe = last if last and not finished else None
+    epoch = Epoch(
+        archive=course.found(),
+        ledger=safe.ledger if safe else course.ledger,
+        engine=last.engine if last else {},
+        evaluations=safe.evaluations if safe else course.evaluations,
+        seconds=course.seconds,
+        history=tuple(course.history),
+        finished=finished,
+    )
+    run.save_epoch(session.folder, epoch)
+
+
+def _closed(session: Session, finished: bool, interrupted: bool) -> Run:
+    """Write what people read."""
+    from dse.search import study
+
+    question, course, folder = session.question, session.course, session.folder
+    course.look()
+    archive, exhausted = course.found(), course.evaluations >= question.space.size
+    reference = course.reference if course.reference is not None else archive.scores.max(axis=0)
+    _note_reference(session)
+    _keep_state(session, finished)
+    facts = {
+        "study": question.name,
+        "run": folder.name,
+        "sampler": session.manifest["sampler"],
+        "reason": session.manifest["reason"],
+        "exhaustive": exhausted,
+        "finished": finished or exhausted,
+        "interrupted": interrupted,
+        "seed": session.manifest["seed"],
+        "space_size": question.space.size,
+        "evaluations": course.evaluations,
+        "wall_seconds": round(course.seconds, 3),
+        "designs_per_second": round(course.evaluations / max(course.seconds, 1e-9), 1),
+    }
+    facts |= verdict.summary(question, archive, course.ledger, reference)
+    result = Run(folder, question, archive, facts, session.manifest)
+    run.write_atomic(folder / run.FRONT, result.front().csv().encode())
+    run.write_history(folder, tuple(course.history))
+    study.record(result, course.ledger, session.options.storage)
+    run.write_json(folder / run.SUMMARY, facts)
+    return result

@@ -1,0 +1,89 @@
+"""The mappings of a phase: every sensible way to lay a model copy over a group of devices."""
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import IntArray
+
+STAGES = (1, 2, 4)
+"""Pipeline stages tried [devices]."""
+
+CONTEXT_RANKS = (1, 2, 4)
+"""Context-parallel ranks tried in prefill [devices]."""
+
+
+class Grid(NamedTuple):
+    """Mappings of one phase, one row each; ``size`` is the chunk of a prefill pass or the batch of a decode step."""
+
+    tp: IntArray
+    pp: IntArray
+    attention_dp: IntArray
+    moe_tp: IntArray
+    ep: IntArray
+    cp: IntArray
+    size: IntArray
+
+    @property
+    def devices(self) -> IntArray:
+        """Devices of one instance [1]."""
+        return self.tp * self.pp * self.attention_dp * self.cp
+
+    @property
+    def rank_devices(self) -> IntArray:
+        """Devices that share the requests of one attention rank [1]."""
+        return self.tp * self.pp * self.cp
+
+    def rows(self, index: IntArray) -> "Grid":
+        """Select rows."""
+        return Grid(*(column[index] for column in self))
+
+
+def powers_of_two(limit: int) -> list[int]:
+    """1, 2, 4, ... up to the limit."""
+    return [2**k for k in range(int(limit).bit_length()) if 2**k <= limit]
+
+
+def prefill_grid(
+    *, experts: int, heads: int, layers: int, domain: int, reach: int, chunks: tuple[int, ...]
+) -> Grid:
+    """Mappings of prefill: tensor parallelism inside the domain, experts over the reach, pipelines and context ranks."""
+    rows = [
+        (tp, pp, dp, moe_tp, ep, cp, chunk)
+        for tp, dp, moe_tp, ep in _layers(experts, heads, domain, reach)
+        for pp, cp in product(STAGES, CONTEXT_RANKS)
+        for chunk in chunks
+        if (cp == 1 or (dp == 1 and tp * cp <= domain)) and pp <= layers and tp * dp * cp * pp <= reach
+    ]
+    return _grid(rows)
+
+
+def decode_grid(
+    *, experts: int, heads: int, layers: int, domain: int, reach: int, batches: tuple[int, ...]
+) -> Grid:
+    """Mappings of decode with every batch that gives each attention rank and each stage at least one request."""
+    rows = [
+        (tp, pp, dp, moe_tp, ep, 1, batch)
+        for tp, dp, moe_tp, ep in _layers(experts, heads, domain, reach)
+        for pp in STAGES
+        for batch in batches
+        if pp <= layers and tp * dp * pp <= reach and batch >= dp * pp
+    ]
+    return _grid(rows)
+
+
+def _layers(experts: int, heads: int, domain: int, reach: int) -> list[tuple[int, int, int, int]]:
+    """Tensor, attention-data, expert-tensor and expert degrees of one layer's group."""
+    tensor = [tp for tp in powers_of_two(domain) if tp <= heads]
+    if not experts:
+        return [(tp, 1, tp, 1) for tp in tensor]
+    groups = [(tp, dp) for tp in tensor for dp in powers_of_two(reach) if tp * dp <= min(reach, experts)]
+    sharded = [(tp, dp, tp * dp, 1) for tp, dp in groups if dp == 1]
+    spread = [(tp, dp, 1, tp * dp) for tp, dp in groups if tp * dp > 1]
+    return sharded + spread
+
+
+def _grid(rows: list[tuple[int, ...]]) -> Grid:
+    table = np.asarray(rows, dtype=np.int64).reshape(-1, len(Grid._fields))
+    return Grid(*table.T)

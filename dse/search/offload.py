@@ -1,0 +1,68 @@
+"""Attention offload: decode attention and the KV on one device type, the rest of the model on another."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dse.arrays import FloatArray, IntArray
+from dse.physics import serving
+from dse.physics.calibration import pick
+from dse.search.passes import WIDTH
+from dse.search.points import DecodeSide
+from dse.search.rows import Rows
+
+if TYPE_CHECKING:
+    from dse.search.block import Block
+    from dse.search.plan import Plan
+
+
+def offloaded(
+    plan: "Plan", block: "Block", agent: int, decode: DecodeSide, rows: Rows, attention_share: FloatArray,
+    devices: FloatArray, moved: IntArray,
+) -> DecodeSide:
+    """Columns of decode with attention moved to the second device type on the rows ``moved``.
+
+    Two batches alternate, one in attention and one in the rest, so both device types are busy (Lamina, arXiv
+    2405.01814, section 4). The attention devices per instance are what balances the two times, or what holds the KV of
+    both batches if that is more. The result is expressed per device of the model side: its price and power carry the
+    attention devices that go with it, its room is theirs.
+    """
+    if moved.size == 0:
+        return decode
+    model, item = plan.classes[agent].model, plan.classes[agent]
+    second = block.decode.device[rows.design[moved], 1]
+    widths = np.asarray([WIDTH[str(choice)] for choice in plan.problem.levers["kv_dtype"]])
+    width = widths[block.kv_dtype[rows.design[moved]]]
+    kv = np.asarray([plan.kv_token(agent, str(choice)) for choice in plan.problem.levers["kv_dtype"]])
+    request = kv[block.kv_dtype[rows.design[moved]]] * item.load.decode_context
+    batch, rest = decode.batch[moved], decode.step_time_full[moved] * (1 - attention_share[moved])
+    speed = plan.fleet.memory_bandwidth[second] * pick(width, plan.calibration.attention, "memory")
+    usable = block.decode.usable[rows.design[moved], 1]
+    count = np.maximum(batch * request / (speed * rest), 2 * batch * request / usable)
+    attention = batch * request / (speed * count)
+    link = np.minimum(decode.bandwidth[moved] * devices[moved], block.decode.bandwidth[rows.design[moved], 1] * count)
+    group = np.asarray(model.n_heads / max(model.n_kv_heads, 1), dtype=float)
+    crossing = serving.offload_bandwidth(
+        group, np.asarray(2.0 * model.hidden), batch, np.asarray(float(model.n_layers)), np.ones(batch.size)) / link
+    step = 2 * np.maximum(rest, attention) + crossing
+    ratio = count / devices[moved]
+    slots = 2 * decode.slots[moved]
+    second_hourly = block.decode.hourly[rows.design[moved], 1] + block.decode.pool_hourly[rows.design[moved], 1]
+    second_power = block.decode.power[rows.design[moved], 1] + block.decode.pool_power[rows.design[moved], 1]
+    model_room = decode.room[moved]
+    changes: dict[str, FloatArray] = {
+        "step_time": step, "step_time_full": step, "work": devices[moved] * step / slots, "slots": slots, "batch": 2 * batch,
+        "rank_requests": 2 * batch / devices[moved], "rank_devices": np.ones(batch.size),
+        "kv_bytes": request / item.load.decode_context, "request_bytes": request,
+        "room": np.where(model_room < 0, model_room, ratio * usable), "memory": decode.memory[moved],
+        "host_bytes": decode.host_bytes[moved] * ratio,
+        "host_bandwidth": block.decode.host_bandwidth[rows.design[moved], 1] * ratio,
+        "hourly": block.decode.hourly[rows.design[moved], 0] + ratio * second_hourly,
+        "power": block.decode.power[rows.design[moved], 0] + ratio * second_power,
+    }  # fmt: skip
+    columns = decode._asdict()
+    for name, values in changes.items():
+        column = columns[name].copy()
+        column[moved] = values
+        columns[name] = column
+    return DecodeSide(**columns)

@@ -1,0 +1,164 @@
+"""Everything an evaluation needs of a problem, looked up once: classes, fleet, networks, phase phases."""
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import FloatArray
+from dse.facts.atoms import BROKEN, FIRST
+from dse.facts.problem import Agent, Problem
+from dse.facts.topology import load_topology, native
+from dse.facts.topology_reduce import Coefficients, reduce
+from dse.physics import demand, queueing, serving
+from dse.physics.calibration import PROVISIONAL, Calibration
+from dse.physics.shape import Shape
+from dse.physics.work import ledger
+from dse.search import mappings, passes, phases, supply
+from dse.search.points import ClassShape, Operation
+
+NATIVE = "native"
+NONE = "none"
+REACH = 64
+"""Devices that instances on the native interconnect may span: several domains joined by network cards [devices]."""
+
+
+class ClassPlan(NamedTuple):
+    """One class of agents, ready for evaluation."""
+
+    agent: Agent
+    shape: ClassShape
+    model: Shape
+    load: phases.Load
+
+
+class TableKey(NamedTuple):
+    """What a phase table depends on."""
+
+    agent: int
+    device: str
+    topology: str
+    optical_bandwidth: float
+    weight_dtype: str
+    kv_dtype: str
+    draft_length: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A problem with its look-ups; tables are made when first used and kept."""
+
+    problem: Problem
+    devices: tuple[str, ...]
+    fleet: supply.Fleet
+    classes: tuple[ClassPlan, ...]
+    operation: Operation
+    calibration: Calibration
+    _prefill: dict[TableKey, phases.PrefillTable] = field(default_factory=dict)
+    _decode: dict[TableKey, phases.DecodeTable] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Plan":
+        """Plan of a problem."""
+        names = tuple(problem.devices)
+        settings = problem.serving
+        calibration = PROVISIONAL._replace(overlap=settings.overlap)
+        return cls(
+            problem, names, supply.fleet([problem.devices[name] for name in names], problem.memories, problem.prices),
+            tuple(_class_plan(agent, settings.percentile / 100) for agent in problem.agents),
+            Operation(settings.utilisation, settings.percentile, settings.affinity, settings.discipline == "fcfs",
+                      settings.arrival_scv), calibration,
+        )  # fmt: skip
+
+    def coefficients(self, device: str, topology: str) -> Coefficients:
+        """Coefficients of a topology; the native one is the device's own."""
+        if topology == NATIVE:
+            wired = self.problem.devices[device].scale_up
+            domain, technology = (wired.domain or 1, wired.technology) if wired else (1, "none")
+            return _native(min(domain, REACH), technology)
+        return _from_file(self.problem.topologies[topology])
+
+    def network(self, device: str, topology: str, optical_bandwidth: float) -> passes.Network:
+        """A device's links in a topology."""
+        part = self.problem.devices[device]
+        rates = {
+            "scale_up": (part.scale_up.bandwidth if part.scale_up else None) or 1.0,
+            "scale_out": part.scale_out.bandwidth if part.scale_out else 1.0,
+            "optical": max(optical_bandwidth, 1.0),
+        }
+        return passes.network(self.coefficients(device, topology), rates)
+
+    def kv_token(self, agent: int, kv_dtype: str) -> float:
+        """KV of one token of a class's mean context, not sharded [B/tok]."""
+        return _kv_token(self.classes[agent], kv_dtype)
+
+    def prefill(self, key: TableKey) -> phases.PrefillTable:
+        """Prefill table, made at the first call."""
+        if key not in self._prefill:
+            made = phases.prefill_table(self._site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens)
+            self._prefill[key] = made
+        return self._prefill[key]
+
+    def decode(self, key: TableKey) -> phases.DecodeTable:
+        """Decode table, made at the first call."""
+        if key not in self._decode:
+            settings, draft = self.problem.serving, float(key.draft_length)
+            gain = float(serving.speculative_gain(np.asarray(draft), settings.acceptance)) / (1 + draft * settings.draft_cost)
+            batches = tuple(mappings.powers_of_two(settings.max_batch))
+            self._decode[key] = phases.decode_table(self._site(key), self.classes[key.agent].load, batches, draft, gain)
+        return self._decode[key]
+
+    def _site(self, key: TableKey) -> phases.Site:
+        device, plan, settings = self.problem.devices[key.device], self.classes[key.agent], self.problem.serving
+        assert device.memory is not None
+        row = self.devices.index(key.device)
+        scale = max(float(value) for side in ("prefill", "decode") for value in self.problem.levers[f"{side}.memory_scale"])
+        largest = max(float(self.fleet.capacity[row]), min(float(self.fleet.capacity_limit[row]), device.memory.capacity * scale))
+        model = plan.agent.model
+        return phases.Site(
+            plan.model, passes.precision(model, key.weight_dtype, key.kv_dtype),
+            passes.supply(device, model, key.weight_dtype, key.kv_dtype, self.calibration),
+            self.network(key.device, key.topology, key.optical_bandwidth),
+            largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve, self.calibration,
+        )  # fmt: skip
+
+
+def _class_plan(agent: Agent, level: float) -> ClassPlan:
+    work = agent.workload
+    target = work.slo
+    ttft = agent.slo.ttft or (target.ttft if target else math.nan)
+    tpot = agent.slo.tpot or (target.tpot if target else math.nan)
+    atoms, served = work.representative, work.served
+    weights = atoms.weights(np.array([np.inf]))
+    long_output = float(queueing.mixture_quantiles(atoms.output[None, :], weights, (level,))[0, 0])
+    cold = np.isin(atoms.kind, (FIRST, BROKEN))
+    share = weights[0] * cold
+    shape = ClassShape(
+        served, work.curves, atoms, work.steps, float(share @ atoms.fresh), float(share @ atoms.area), ttft, tpot,
+        ttft + max(long_output - 1, 0) * tpot,
+    )  # fmt: skip
+    context = served.output_context / served.output + served.output_squared / served.output / 2
+    load = phases.Load(served.fresh, served.area, served.cached, served.output, context, work.longest.p99)
+    return ClassPlan(agent, shape, passes.model_shape(agent.model), load)
+
+
+def _kv_token(plan: ClassPlan, kv_dtype: str) -> float:
+    widths = passes.precision(plan.agent.model, "release", kv_dtype)
+    grid = mappings.Grid(*(np.ones(1, dtype=np.int64) for _ in mappings.Grid._fields))
+    held = ledger(plan.model, widths, demand.Mapping())
+    held = demand.Ledger(*(np.atleast_1d(column) for column in held))
+    context: FloatArray = np.array([plan.shape.moments.context])
+    return float(passes.kv_bytes_per_token(held, grid, context, plan.model.sliding_window)[0])
+
+
+@lru_cache(maxsize=256)
+def _native(domain: int, technology: str) -> Coefficients:
+    return reduce(native(domain, technology, max(1, REACH // domain)))
+
+
+@lru_cache(maxsize=256)
+def _from_file(path: Path) -> Coefficients:
+    return reduce(load_topology(path))

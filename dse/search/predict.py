@@ -1,0 +1,240 @@
+"""Time, work and footprint of single passes: one row a measurement, one column a quantity.
+
+Rows name a model, a device, degrees of parallelism, a load and number formats. Rows of one model and format are one
+vectorized step, so a table of thousands takes milliseconds.
+"""
+
+from collections.abc import Mapping as Table
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts import catalog
+from dse.facts.devices import Accelerator
+from dse.physics import demand, roofline, work
+from dse.physics.calibration import Calibration, pick
+from dse.physics.shape import Shape
+from dse.search import fabric
+from dse.search.passes import WIDTH, compute_rate, model_shape
+
+USABLE_MEMORY = 0.9
+"""Share of the memory that an engine gives to weights and KV [1]. Source: default of vLLM and TensorRT-LLM."""
+
+
+class Points(NamedTuple):
+    """A table of passes; all columns (n,)."""
+
+    model: tuple[str, ...]
+    """Names in the catalog."""
+    device: tuple[str, ...]
+    """Names in the catalog."""
+    tp: FloatArray
+    pp: FloatArray
+    attention_dp: FloatArray
+    moe_tp: FloatArray
+    ep: FloatArray
+    batch: FloatArray
+    """Requests in the pass, over all attention ranks [1]."""
+    new_tokens: FloatArray
+    """Tokens computed per request [tok]."""
+    cached_tokens: FloatArray
+    """Tokens per request that are in the cache [tok]."""
+    weight: tuple[str, ...]
+    """Number formats."""
+    expert: tuple[str, ...]
+    kv: tuple[str, ...]
+    attention: tuple[str, ...]
+
+    def rows(self, index: IntArray) -> "Points":
+        """Select rows."""
+        return Points(*(
+            tuple(column[i] for i in index) if isinstance(column, tuple) else column[index] for column in self
+        ))  # fmt: skip
+
+    @property
+    def mapping(self) -> demand.Mapping:
+        """Degrees of parallelism in the vocabulary of demand."""
+        return demand.Mapping(self.tp, self.pp, self.attention_dp, self.moe_tp, self.ep)
+
+    @property
+    def devices(self) -> FloatArray:
+        """Devices of the instance [1]."""
+        return self.tp * self.pp * self.attention_dp
+
+
+class Group(NamedTuple):
+    """Rows that share model, device and formats, with everything that does not depend on the constants."""
+
+    index: IntArray
+    shape: Shape
+    work: work.Work
+    supply: roofline.Supply
+    links: roofline.Links
+    ledger: demand.Ledger
+    device: Accelerator
+    formats: demand.Precision
+
+
+def precision(weight: str, expert: str, kv: str) -> demand.Precision:
+    """Widths of a set of formats; activations keep two bytes unless the weights are computed narrower.
+
+    >>> precision("fp8", "fp4", "bf16").activation
+    1.0
+    """
+    width = WIDTH[weight]
+    return demand.Precision(width, WIDTH[expert], WIDTH[kv], max(width, 1.0))
+
+
+def measured_fraction(device: Accelerator, width: float, reference: Table[float, float]) -> float:
+    """Measured share of a device's dense peak over the share of the devices behind the constants; 1 where unknown."""
+    if device.efficiency is None:
+        return 1.0
+    names = {2.0: "bf16", 1.0: "fp8", 0.5: "fp4"}
+    own = getattr(device.efficiency, names[width])
+    if own:
+        return float(own / reference[width])
+    return float(device.efficiency.bf16 / reference[2.0]) if device.efficiency.bf16 else 1.0
+
+
+REFERENCE_SHARE = {2.0: 0.803, 1.0: 0.72, 0.5: 0.72}
+"""Best measured share of the dense peak on the devices behind the constants (H100, H200), by width [1].
+Source: ml-engineering, accelerator chapter, snapshot 2026-08-22."""
+
+
+def supply(device: Accelerator, weight: str, expert: str, attention: str) -> roofline.Supply:
+    """Rates of a device for a set of formats, measured shares of the peak included."""
+    if device.memory is None:
+        raise ValueError(f"{device.id} has no memory bandwidth")
+    linear, linear_width = compute_rate(device, weight)
+    core, core_width = compute_rate(device, attention)
+    experts, expert_width = compute_rate(device, expert)
+    return roofline.Supply(
+        linear_rate=linear,
+        attention_rate=core,
+        expert_rate=experts,
+        embedding_rate=compute_rate(device, "bf16")[0],
+        memory_bandwidth=device.memory.bandwidth,
+        linear_width=linear_width,
+        attention_width=core_width,
+        expert_width=expert_width,
+        compute_fraction=measured_fraction(device, linear_width, REFERENCE_SHARE),
+        activation_width=max(WIDTH[weight], 1.0),
+    )
+
+
+def groups(points: Points) -> list[Group]:
+    """Rows of a table by model, device and formats, with their work, supply and links."""
+    keys = list(
+        zip(
+            points.model,
+            points.device,
+            points.weight,
+            points.expert,
+            points.kv,
+            points.attention,
+            strict=True,
+        )
+    )
+    made = []
+    for key in dict.fromkeys(keys):
+        index = np.array([row for row, own in enumerate(keys) if own == key], dtype=np.int64)
+        made.append(_group(key, index, points.rows(index)))
+    return made
+
+
+def _group(key: tuple[str, str, str, str, str, str], index: IntArray, rows: Points) -> Group:
+    """Demand, supply and links of rows that share a key."""
+    model, name, weight, expert, kv, attention = key
+    device = catalog.accelerator(name)
+    shape = model_shape(catalog.model(model))
+    formats = precision(weight, expert, kv)
+    load = demand.Load(rows.batch, rows.new_tokens, rows.cached_tokens)
+    return Group(
+        index=index,
+        shape=shape,
+        work=work.pass_work(shape, formats, rows.mapping, load),
+        supply=supply(device, weight, expert, attention),
+        links=fabric.links(device, rows.mapping, shape.experts_per_token),
+        ledger=work.ledger(shape, formats, rows.mapping),
+        device=device,
+        formats=formats,
+    )
+
+
+def seconds(made: list[Group], size: int, calibration: Calibration) -> FloatArray:
+    """Time of every row [s]; what a fit evaluates again and again."""
+    result = np.zeros(size)
+    for group in made:
+        spent = roofline.pass_time(group.work, group.supply, group.links, calibration)
+        result[group.index] = spent.seconds
+    return result
+
+
+def predict(points: Points, calibration: Calibration) -> dict[str, FloatArray]:
+    """Predict every row of a table.
+
+    Parameters
+    ----------
+    points : Points                    passes
+    calibration : Calibration          constants
+
+    Returns
+    -------
+    dict of (n,) arrays
+        ``seconds`` and its terms ``compute``, ``memory``, ``network``, ``overhead`` [s]; ``flop`` and ``bytes_moved``
+        of the whole pass over all devices; ``oi`` [FLOP/B]; ``cf_request_bytes`` and ``cf_device_bytes``;
+        ``weights_bytes`` and ``kv_bytes`` per device [B]; ``fits`` (1 or 0); ``bound`` index into `BOUNDS`.
+    """
+    size = len(points.model)
+    columns = {name: np.zeros(size) for name in COLUMNS}
+    for group in groups(points):
+        rows = points.rows(group.index)
+        for name, values in _columns(group, rows, calibration).items():
+            columns[name][group.index] = values
+    return columns
+
+
+BOUNDS = ("compute", "memory", "network", "overhead")
+"""Terms of a pass; the largest binds."""
+
+COLUMNS = (
+    "seconds", *BOUNDS, "flop", "bytes_moved", "oi", "cf_request_bytes", "cf_device_bytes", "weights_bytes", "kv_bytes",
+    "fits", "bound",
+)  # fmt: skip
+
+
+def _columns(group: Group, rows: Points, calibration: Calibration) -> dict[str, FloatArray]:
+    """Result columns of one group."""
+    spent = roofline.pass_time(group.work, group.supply, group.links, calibration)
+    terms = np.stack([spent.compute, spent.memory, spent.network, spent.overhead])
+    flop = group.work.flop.sum(axis=0) * rows.devices / rows.pp
+    moved = (group.work.weight_bytes + group.work.activation_bytes + group.work.kv_bytes).sum(axis=0)
+    moved = moved * rows.devices / rows.pp
+    kept = kv_bytes(group.ledger, group.shape, rows)
+    weights = group.ledger.weights_bytes
+    capacity = group.device.memory.capacity if group.device.memory else 0.0
+    resident = weights + kept
+    return {
+        "seconds": spent.seconds,
+        **dict(zip(BOUNDS, terms, strict=True)),
+        "flop": flop,
+        "bytes_moved": moved,
+        "oi": flop / moved,
+        "cf_request_bytes": resident * rows.devices / rows.batch,
+        "cf_device_bytes": resident,
+        "weights_bytes": weights,
+        "kv_bytes": kept,
+        "fits": (resident <= USABLE_MEMORY * capacity).astype(float),
+        "bound": terms.argmax(axis=0).astype(float),
+    }
+
+
+def kv_bytes(ledger: demand.Ledger, shape: Shape, rows: Points) -> FloatArray:
+    """KV and state of all requests on the fullest device [B]."""
+    context = rows.new_tokens + rows.cached_tokens
+    windowed = np.minimum(context, shape.sliding_window)
+    per_request = (
+        ledger.kv_bytes_per_token * context + ledger.window_bytes_per_token * windowed + ledger.state_bytes
+    )
+    return np.ceil(rows.batch / rows.attention_dp) * per_request

@@ -1,0 +1,198 @@
+"""The space of architectures: every design counted once, numbered, drawn, and read back.
+
+Levers fall into groups that do not depend on each other. Inside a group the few controlling levers are
+enumerated, which gives the exact number of canonical designs and a numbering of them; the size of the
+space is the product over groups. A design is canonical when its inert levers rest and of two designs
+that differ only in the order of a device pair it is the earlier one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from dse.arrays import IntArray
+from dse.search.axes import Axis, Choice, Designs, Inert, Pair, Rows, Structure, structure
+
+BLOCK = 16_384
+"""Designs per enumerated block: small enough to stay in cache, large enough to keep all workers busy."""
+
+COUNTABLE = 2**62
+"""Largest group that is numbered with 64-bit integers."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Levers that depend on each other, numbered together."""
+
+    controllers: tuple[int, ...]
+    dependents: tuple[int, ...]
+    combinations: Rows
+    """(t, controllers) canonical combinations of the controlling levers."""
+    radices: IntArray
+    """(t, dependents) choices that each dependent lever has under a combination; 1 where it is inert."""
+    ends: IntArray
+    """(t,) number of designs up to and including each combination."""
+
+    @property
+    def size(self) -> int:
+        """Number of canonical designs of the group."""
+        return int(self.ends[-1])
+
+    def write(self, numbers: IntArray, rows: Rows, rests: Sequence[int]) -> None:
+        """Write the choices of the numbered designs into the group's columns of `rows`."""
+        line = np.searchsorted(self.ends, numbers, side="right")
+        rows[:, list(self.controllers)] = self.combinations[line]
+        rest = numbers - np.concatenate([[0], self.ends])[line]
+        for column, axis in enumerate(self.dependents):
+            radix = self.radices[line, column]
+            rows[:, axis] = np.where(radix > 1, rest % radix, rests[axis])
+            rest = rest // radix
+
+
+@dataclass(frozen=True)
+class Space:
+    """All architectures of a study."""
+
+    axes: tuple[Axis, ...]
+    pairs: tuple[Pair, ...] = ()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Levers in the order of the columns of `Designs`."""
+        return tuple(axis.name for axis in self.axes)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Dependences between the levers."""
+        return structure(self.axes, self.pairs)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Independent groups of levers."""
+        return tuple(_group(self.structure, axes) for axes in self.structure.groups())
+
+    @cached_property
+    def size(self) -> int:
+        """Exact number of canonical designs."""
+        return prod(group.size for group in self.groups)
+
+    def numbered(self, numbers: IntArray) -> Designs:
+        """Designs by their number, 0 <= number < size; defined where the size fits 62 bits."""
+        rows = np.zeros((len(numbers), len(self.axes)), dtype=np.int16)
+        rest = np.asarray(numbers, dtype=np.int64)
+        for group in self.groups:
+            group.write(rest % group.size, rows, self.structure.rests)
+            rest = rest // group.size
+        return Designs(rows, self.names)
+
+    def blocks(self, start: int = 0, length: int = BLOCK) -> Iterator[Designs]:
+        """All designs from a number on, in blocks."""
+        for first in range(start, self.size, length):
+            yield self.numbered(np.arange(first, min(first + length, self.size)))
+
+    def sample(self, count: int, seed: int | Sequence[int]) -> Designs:
+        """Distinct designs, uniform over the canonical ones; the whole space when it is no larger."""
+        rng = np.random.default_rng(seed)
+        if count >= self.size:
+            return self.numbered(np.arange(self.size))
+        if self.size <= 4 * count:
+            return self.numbered(np.sort(rng.choice(self.size, count, replace=False)))
+        drawn = self._draw(rng, count)
+        while len(drawn) < count:
+            drawn = _distinct(np.concatenate([drawn, self._draw(rng, count - len(drawn))]))
+        return Designs(drawn, self.names)
+
+    def _draw(self, rng: np.random.Generator, count: int) -> Rows:
+        rows = np.zeros((count, len(self.axes)), dtype=np.int16)
+        for group in self.groups:
+            group.write(rng.integers(group.size, size=count), rows, self.structure.rests)
+        return _distinct(rows)
+
+    def canonical(self, rows: Rows) -> Designs:
+        """(n, axes) any rows, each replaced by the one design that it means."""
+        return Designs(self.structure.canonical(rows), self.names)
+
+    def active(self, designs: Designs) -> Mapping[str, np.ndarray]:
+        """Lever -> (n,) whether it has an effect."""
+        active = self.structure.active(designs.rows)
+        return {name: active[:, column] for column, name in enumerate(self.names)}
+
+    def neighbours(self, designs: Designs) -> tuple[Designs, IntArray]:
+        """Designs that differ in one lever, and the row of `designs` that each came from; none twice."""
+        moves = [
+            (axis, choice)
+            for axis, size in enumerate(self.structure.sizes)
+            for choice in range(size)
+            if size > 1
+        ]
+        rows = np.repeat(designs.rows, len(moves), axis=0)
+        columns, choices = np.array(moves, dtype=np.int64).reshape(-1, 2).T
+        line = np.arange(len(rows))
+        rows[line, np.tile(columns, len(designs))] = np.tile(choices, len(designs)).astype(np.int16)
+        moved = self.structure.canonical(rows)
+        source = np.repeat(np.arange(len(designs)), len(moves))
+        changed = (moved != designs.rows[source]).any(axis=1)
+        fresh = _first_of_each(moved) & changed
+        return Designs(moved[fresh], self.names), source[fresh]
+
+    def decode(self, row: Rows | Sequence[int]) -> dict[str, Choice]:
+        """Lever -> choice of one design."""
+        return {axis.name: axis.choices[int(index)] for axis, index in zip(self.axes, row, strict=True)}
+
+    def encode(self, *choices: Mapping[str, Choice]) -> Designs:
+        """Canonical designs from lever -> choice; a lever that is not named rests."""
+        rows = [
+            [axis.choices.index(given[axis.name]) if axis.name in given else axis.rest for axis in self.axes]
+            for given in choices
+        ]
+        return self.canonical(np.array(rows, dtype=np.int16).reshape(-1, len(self.axes)))
+
+
+def space(
+    levers: Mapping[str, Sequence[Choice]], inert: Mapping[str, Sequence[Inert]], pairs: Sequence[Pair] = ()
+) -> Space:
+    """Space from levers with their choices, the conditions under which a lever is inert, and device pairs.
+
+    >>> without_pool = Inert("pool", frozenset(["none"]))
+    >>> small = space({"pool": ("none", "cxl"), "size": (1, 2, 4)}, {"size": [without_pool]})
+    >>> small.size
+    4
+    >>> small.decode(small.numbered(np.array([3])).rows[0])
+    {'pool': 'cxl', 'size': 4}
+    """
+    axes = [Axis(name, tuple(choices), tuple(inert.get(name, ()))) for name, choices in levers.items()]
+    return Space(tuple(axes), tuple(pairs))
+
+
+def _group(tree: Structure, axes: tuple[int, ...]) -> Group:
+    controlling = tree.controllers()
+    controllers = tuple(axis for axis in axes if axis in controlling)
+    dependents = tuple(axis for axis in axes if axis not in controlling)
+    sizes = [tree.sizes[axis] for axis in controllers]
+    rows = np.tile(np.array(tree.rests, dtype=np.int16), (prod(sizes), 1))
+    rows[:, list(controllers)] = (
+        np.stack(np.unravel_index(np.arange(prod(sizes)), sizes), axis=1) if sizes else 0
+    )
+    kept = rows[(tree.canonical(rows) == rows).all(axis=1)]
+    radices = np.where(tree.active(kept), np.array(tree.sizes), 1)[:, list(dependents)].astype(np.int64)
+    if sum(prod(line) for line in np.unique(radices, axis=0).tolist()) * len(kept) >= COUNTABLE:
+        raise OverflowError(
+            "levers that depend on each other have more than 4.6e18 combinations: use fewer steps"
+        )
+    ends = np.cumsum(radices.prod(axis=1))
+    return Group(controllers, dependents, kept[:, list(controllers)], radices, ends)
+
+
+def _first_of_each(rows: Rows) -> np.ndarray:
+    fresh = np.zeros(len(rows), dtype=np.bool_)
+    wide = np.ascontiguousarray(rows, dtype=np.int16)
+    if wide.size:
+        fresh[np.unique(wide.view(f"V{2 * wide.shape[1]}").ravel(), return_index=True)[1]] = True
+    return fresh
+
+
+def _distinct(rows: Rows) -> Rows:
+    return np.asarray(rows[_first_of_each(rows)], dtype=np.int16)

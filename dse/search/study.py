@@ -1,0 +1,240 @@
+"""The Optuna study of a run: a curated record that optuna-dashboard and Optuna's own samplers open.
+
+It holds the front, and a sample of the other designs scored, as readable trials: at most `TRIALS`, because
+a dashboard polls all of them. The archive beside it holds everything. Constraints follow Optuna's sign
+(feasible at zero or less); the sign is turned here and nowhere else.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalRedisBackend
+
+from dse.arrays import IntArray
+from dse.facts import units
+from dse.search import pareto, verdict
+from dse.search.archive import Ledger
+from dse.search.axes import Axis, Choice
+from dse.search.frontier import INERT, KNEES, ParetoSet, shown
+from dse.search.metrics import Metrics, minimised, scores
+from dse.search.optuna_engine import LARGE, quiet
+from dse.search.question import Question
+from dse.search.run import JOURNAL, Run, RunError, difference
+
+TRIALS = 3000
+"""Most trials of a published study."""
+
+REST = 500
+"""Most trials that are not on the front, for contrast."""
+
+OURS = "dse_row"
+"""User attribute of the trials that this module writes: identity of the row."""
+
+
+def record(run: Run, ledger: Ledger, storage: str | None) -> None:
+    """Write the study of a run; trials that others added to it stay."""
+    name = f"{run.question.name}-{run.folder.name}"
+    with quiet():
+        if storage is not None:
+            _rewrite(run, ledger, open_storage(storage), name)
+            return
+        path, draft = run.folder / JOURNAL, run.folder / f".{JOURNAL}.{os.getpid()}"
+        foreign = _foreign(open_storage(str(path)), name, run.question) if path.exists() else []
+        memory = Memory()
+        _write(run, ledger, JournalStorage(memory), name, foreign)
+        JournalFileBackend(str(draft)).append_logs(memory.lines)
+        draft.replace(path)
+
+
+class Memory(BaseJournalBackend):
+    """Journal that is kept in memory until it is complete: one write instead of one per trial.
+
+    A class because Optuna asks for one.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """Return the lines from a number on."""
+        return self.lines[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines."""
+        self.lines += logs
+
+
+def open_storage(where: str) -> BaseStorage:
+    """Storage by URL; a path without `://` is an Optuna journal file."""
+    if "://" not in where:
+        return JournalStorage(JournalFileBackend(where))
+    if where.startswith(("redis://", "rediss://")):
+        return JournalStorage(JournalRedisBackend(where))
+    return RDBStorage(where)
+
+
+def objective(question: Question) -> Callable[[optuna.Trial], tuple[float, ...]]:
+    """Objective for plain Optuna to continue a study with: `study.optimize(objective(question))`."""
+
+    def score(trial: optuna.Trial) -> tuple[float, ...]:
+        chosen = []
+        for axis in question.space.axes:
+            label = trial.suggest_categorical(axis.name, _labels(question, axis))
+            chosen.append(axis.rest if label == INERT else _labels(question, axis).index(label))
+        metrics = question.evaluate(question.space.canonical(np.array([chosen], dtype=np.int16)))
+        row = _balanced(question, metrics)
+        trial.set_constraint("violation", float(min(metrics.violation[row], LARGE)))
+        return tuple(
+            float(np.clip(metrics.columns[goal.name][row] / shown(goal.unit)[1], -LARGE, LARGE))
+            for goal in question.goals
+        )
+
+    return score
+
+
+def _balanced(question: Question, metrics: Metrics) -> int:
+    feasible = np.flatnonzero(metrics.violation == metrics.violation.min())
+    return int(feasible[pareto.knees_by_bulge(scores(metrics, question.goals)[feasible])[0]])
+
+
+def _rewrite(run: Run, ledger: Ledger, storage: BaseStorage, name: str) -> None:
+    foreign = _foreign(storage, name, run.question)
+    if name in optuna.get_all_study_names(storage):
+        optuna.delete_study(study_name=name, storage=storage)
+    _write(run, ledger, storage, name, foreign)
+
+
+def _foreign(storage: BaseStorage, name: str, question: Question) -> list[optuna.trial.FrozenTrial]:
+    """Trials that someone else added; a study of another space is refused."""
+    if name not in optuna.get_all_study_names(storage):
+        return []
+    study = optuna.load_study(study_name=name, storage=storage)
+    before = study.user_attrs.get("signature", {"levers": {}})["levers"]
+    changed = difference(before, json.loads(json.dumps(question.signature))["levers"])
+    if changed:
+        raise RunError(f"the storage holds a study `{name}` of another space: {'; '.join(changed)}")
+    return [trial for trial in study.trials if OURS not in trial.user_attrs and trial.state.is_finished()]
+
+
+def _write(
+    run: Run, ledger: Ledger, storage: BaseStorage, name: str, foreign: list[optuna.trial.FrozenTrial]
+) -> None:
+    question, front = run.question, run.front()
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=["maximize" if goal.maximize else "minimize" for goal in question.goals],
+    )
+    study.set_metric_names([f"{goal.name} [{shown(goal.unit)[0]}]" for goal in question.goals])
+    members = _members(front)
+    for key, value in {
+        "signature": question.signature,
+        "archive_rows": len(front),
+        "front_trials": len(members),
+        "note": "analytic estimate; curated record: the front and a sample of the rest",
+    }.items():
+        study.set_user_attr(key, value)
+    study.add_trials(_front_trials(front, members))
+    study.add_trials(_rest_trials(question, front, members, ledger))
+    study.add_trials(foreign)
+
+
+def _members(front: ParetoSet) -> IntArray:
+    """Rows of the front that the study shows: all, or an evenly thinned choice of them with both knees."""
+    most = TRIALS - REST
+    if len(front) <= most:
+        return np.arange(len(front))
+    knees = np.concatenate([front.knees(3, method) for method in KNEES])
+    spread = np.linspace(0, len(front) - 1, most - len(knees)).astype(np.int64)
+    return np.unique(np.concatenate([knees, spread]))
+
+
+def _front_trials(front: ParetoSet, members: IntArray) -> list[optuna.trial.FrozenTrial]:
+    question, metrics = front.question, front.archive.metrics
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        axis.name: _distribution(question, axis) for axis in question.space.axes
+    }
+    distributions |= {
+        name: optuna.distributions.IntDistribution(int(values.min()), int(values.max()))
+        for name, values in metrics.mapping.items()
+        if len(values)
+    }
+    knees = {method: front.knees(3, method) for method in KNEES}
+    slacks = [name for name in metrics.columns if "slack" in name]
+    return [
+        optuna.trial.create_trial(
+            params=_readable(question, front.archive.rows[row]) | front.mapping(row),
+            distributions=distributions,
+            values=list(front.objectives(row).values()),
+            constraints={"violation": 0.0}
+            | {name: min(-float(metrics.columns[name][row]), 0.0) for name in slacks},
+            user_attrs={
+                "design": front.ids[row],
+                "knee": [method for method, rows in knees.items() if row in rows],
+                OURS: _identity(front.archive.rows[row], list(front.mapping(row).values())),
+            },
+        )
+        for row in members.tolist()
+    ]
+
+
+def _rest_trials(
+    question: Question, front: ParetoSet, members: IntArray, ledger: Ledger
+) -> list[optuna.trial.FrozenTrial]:
+    """Sample of the designs scored that a published member of the front dominates, or that are infeasible."""
+    finite = np.flatnonzero(np.isfinite(ledger.scores).all(axis=1) & np.isfinite(ledger.violation))
+    drawn = np.sort(np.random.default_rng(0).permutation(finite)[: 2 * REST])
+    if len(members):
+        best = minimised(front.archive.metrics.take(members), question.goals)
+        signs = np.array([-1.0 if goal.maximize else 1.0 for goal in question.goals])
+        own = signs * 10.0 ** (signs * ledger.scores[drawn])
+        beaten = [bool(((best <= row).all(axis=1) & (best < row).any(axis=1)).any()) for row in own]
+        drawn = drawn[np.array(beaten, dtype=np.bool_) | (ledger.violation[drawn] > 0)]
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        axis.name: _distribution(question, axis) for axis in question.space.axes
+    }
+    return [
+        optuna.trial.create_trial(
+            params=_readable(question, ledger.rows[line]),
+            distributions=distributions,
+            values=list(verdict.plain(ledger.scores[line], question.goals).values()),
+            constraints={"violation": float(ledger.violation[line])},
+            user_attrs={OURS: _identity(ledger.rows[line], [])},
+        )
+        for line in drawn[:REST].tolist()
+    ]
+
+
+def _identity(row: np.ndarray, mapping: Sequence[int]) -> str:
+    return hashlib.sha256(repr((row.tolist(), list(mapping))).encode()).hexdigest()[:16]
+
+
+def _readable(question: Question, row: np.ndarray) -> dict[str, str]:
+    """Lever -> label of one design."""
+    active = question.space.structure.active(row[None, :])[0]
+    return {
+        axis.name: _labels(question, axis)[index] if acts else INERT
+        for axis, index, acts in zip(question.space.axes, row.tolist(), active, strict=True)
+    }
+
+
+def _distribution(question: Question, axis: Axis) -> optuna.distributions.CategoricalDistribution:
+    return optuna.distributions.CategoricalDistribution(_labels(question, axis))
+
+
+def _labels(question: Question, axis: Axis) -> list[str]:
+    """Choices of a lever as text; a lever that may be inert has one more."""
+    labels = [_label(choice, question.unit(axis.name)) for choice in axis.choices]
+    if len(set(labels)) < len(labels):
+        labels = [str(choice) for choice in axis.choices]
+    return [*labels, INERT] if axis.inert else labels
+
+
+def _label(choice: Choice, unit: str) -> str:
+    return choice if isinstance(choice, str) else units.show(choice, unit)

@@ -1,0 +1,92 @@
+import optuna
+import pytest
+
+from dse.search.metrics import Goal
+from dse.search.run import RunError
+from dse.search.study import OURS, TRIALS, objective, open_storage, record
+
+
+@pytest.fixture
+def loaded(ask):
+    found = ask("medium", "1500 evaluations")
+    storage = open_storage(str(found.folder / "study.journal"))
+    return found, optuna.load_study(study_name=None, storage=storage)
+
+
+def values(found):
+    front = found.front()
+    return sorted(tuple(front.objectives(row).values()) for row in range(len(front)))
+
+
+def test_best_trials_are_the_front(loaded):
+    found, study = loaded
+    assert sorted(tuple(trial.values) for trial in study.best_trials) == values(found)
+    assert {trial.user_attrs["design"] for trial in study.best_trials} == set(found.front().ids)
+
+
+def test_directions_and_metric_names_are_those_of_the_study(loaded):
+    _, study = loaded
+    assert [d.name for d in study.directions] == ["MINIMIZE", "MAXIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["cost [$/task]", "throughput [task/s/MW]", "latency [1]"]
+
+
+def test_trials_are_readable_few_and_tell_infeasible_ones(loaded):
+    found, study = loaded
+    front = found.front()
+    (first,) = [trial for trial in study.best_trials if trial.user_attrs["design"] == "D001"]
+    assert first.params["serving"] == front.levers(0)["serving"]
+    assert first.params["decode.batch"] == front.mapping(0)["decode.batch"]
+    assert first.constraints["violation"] == 0 >= first.constraints["slack_memory"]
+    assert len(front) < len(study.trials) <= TRIALS
+    assert any(trial.user_attrs.get("knee") for trial in study.best_trials)
+
+
+def test_violated_constraints_have_the_sign_of_optuna(ask):
+    found = ask("tight", "1000 evaluations")
+    study = optuna.load_study(study_name=None, storage=open_storage(str(found.folder / "study.journal")))
+    assert any(trial.constraints["violation"] > 0 for trial in study.trials)
+    assert all(max(trial.constraints.values()) <= 0 for trial in study.best_trials)
+    assert sorted(tuple(trial.values) for trial in study.best_trials) == values(found)
+
+
+@pytest.mark.parametrize("make", [optuna.samplers.TPESampler, optuna.samplers.NSGAIISampler])
+def test_a_plain_sampler_continues_the_study(loaded, make):
+    found, study = loaded
+    before = len(study.trials)
+    study.sampler = make(seed=0)
+    study.optimize(objective(found.question), n_trials=5)
+    assert len(study.trials) == before + 5
+    assert all(trial.state.is_finished() for trial in study.trials)
+
+
+def test_trials_that_others_added_stay_when_a_run_is_resumed(loaded, ask):
+    found, study = loaded
+    study.optimize(objective(found.question), n_trials=2)
+    resumed = ask("medium", "2500 evaluations", resume=found.folder)
+    again = optuna.load_study(study_name=None, storage=open_storage(str(resumed.folder / "study.journal")))
+    assert sum(OURS not in trial.user_attrs for trial in again.trials) == 2
+    ours = [trial for trial in again.best_trials if OURS in trial.user_attrs]
+    assert {tuple(trial.values) for trial in ours} <= set(values(resumed))
+
+
+def test_any_storage_url_holds_the_same_study(ask, tmp_path):
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    found = ask("small", "300 evaluations", storage=url)
+    study = optuna.load_study(study_name=None, storage=open_storage(url))
+    assert sorted(tuple(trial.values) for trial in study.best_trials) == values(found)
+    assert not (found.folder / "study.journal").exists()
+    study._storage.remove_session()
+
+
+def test_a_storage_with_another_space_is_refused(ask, tmp_path):
+    where = str(tmp_path / "shared.journal")
+    found = ask("small", "300 evaluations")
+    other = optuna.create_study(
+        study_name=f"small-{found.folder.name}",
+        storage=open_storage(where),
+        directions=["minimize", "maximize", "minimize"],
+    )
+    other.set_user_attr("signature", {"levers": {"colour": ["red"]}, "objectives": [list(Goal("a", False, "1"))]})
+    ledger = __import__("dse.search.run", fromlist=["load_epoch"]).load_epoch(found.folder).ledger
+    with pytest.raises(RunError, match="lever colour is gone"):
+        record(found, ledger, where)
