@@ -72,7 +72,8 @@ def test_file_holds_one_idea(path):
 def test_inside_a_ring_there_is_no_cycle():
     names = {"dse." + relative(path).removesuffix(".py").replace("/", "."): path for path in MODULES}
     edges = {
-        name: {target for target in names if any(i == target or i.startswith(target + ".") for i in imports(path))} - {name}
+        name: {target for target in names if any(i == target or i.startswith(target + ".") for i in imports(path))}
+        - {name}
         for name, path in names.items()
     }
     done: set[str] = set()

@@ -73,6 +73,8 @@ def _laid_over(base: dict[str, Data], own: Mapping[str, Data]) -> dict[str, Data
         named, rest = own.get(section), laid.get(other)
         if isinstance(named, dict) and isinstance(rest, dict):
             laid[other] = {key: entry for key, entry in rest.items() if key not in named}
+    if isinstance(laid.get("prices"), str) and isinstance(own.get("prices"), dict):
+        laid["prices"] = {"like": laid["prices"]}
     merged = catalog.merged(laid, {**own})
     return merged if isinstance(merged, dict) else dict(own)
 
@@ -121,14 +123,17 @@ def _completed(
     known = catalog.raw(kind).data
     own = {key: entry for key, entry in row.items() if key != "like"}
     like = row.get("like", name if name in known else COMPLETE)
+    if not isinstance(like, str):
+        mistakes.append(source.mistake((*path, "like"), "expected the name of a row of the catalog"))
+        like = next(iter(known))
     identity: dict[str, Data] = {"id": name}
     if like == COMPLETE:
         return {**identity, **{key: entry for key, entry in own.items() if entry is not None}}
     if like not in known:
         sibling = " Start from a row of the catalog." if like in rows else ""
         place = path if (*path, "like") not in source.places else (*path, "like")
-        mistakes.append(source.mistake(place, catalog.unknown(kind, str(like), known) + sibling))
+        mistakes.append(source.mistake(place, catalog.unknown(kind, like, known) + sibling))
         # Any row will do to go on with: the study is refused, but its other mistakes are still found.
         like = next(iter(known))
-    completed = catalog.merged(known[str(like)], own)
+    completed = catalog.merged(known[like], own)
     return {**identity, **completed} if isinstance(completed, dict) else completed

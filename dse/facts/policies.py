@@ -29,7 +29,7 @@ class Policy:
 COMPACTION_TARGET = 0.2
 """Summary and kept messages after a compaction, as a share of the budget: an estimate; agents differ."""
 TRUNCATION_TARGET = 0.5
-"""Share of the budget left when the oldest tokens are dropped: an estimate; halving is the common choice."""
+"""Share of the budget left when the oldest tokens are dropped: an estimate; agents differ."""
 KEEP_SCREENSHOTS = 3
 """Screenshots kept by default: an estimate, the usual setting of published computer-use agents."""
 

@@ -165,7 +165,9 @@ def json_schema() -> dict[str, Any]:
         row["properties"]["like"] = {"type": "string", "description": "Row of the catalog to start from."}
         row.pop("required", None)
     properties = schema["properties"]
-    properties["prices"] = {"anyOf": [{"enum": list(catalog.names("prices"))}, properties["prices"]]}
+    prices = properties["prices"]
+    named = {"enum": list(catalog.names("prices"))}
+    properties["prices"] = {"description": prices.get("description", ""), "anyOf": [named, prices]}
     properties["extends"] = {"type": "string", "description": "Study file beside this one to start from."}
     for section in ("levers", "constants"):
         help_text = properties[section].get("description", "")

@@ -57,7 +57,7 @@ class Profile(Strict):
     """Session shape as percentiles; generates an append-only table, to which the class's policy applies."""
 
     sessions: Positive = 1500
-    """Sessions generated: enough that quantiles up to 99 % move by less than 2 % with another seed."""
+    """Sessions generated: with 1,000, quantiles up to 99 % differ by about 3 % between seeds."""
     seed: Count = 0
     """Seed of the generator."""
     steps: Law[Ratio]

@@ -29,6 +29,8 @@ MAX_BYTES = 2_000_000
 MAX_DEPTH = 24
 MAX_NODES = 200_000
 
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)$")
 _FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]*)?(\.[0-9]*([eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)$")
 _OCTAL = re.compile(r"[+-]?0[0-9_]+$|0o[0-7]+$|0x[0-9a-fA-F]+$|0b[01]+$")
@@ -164,7 +166,7 @@ class _Builder:
     def document(self, text: str) -> Data:
         """Data of the only document in `text`."""
         try:
-            events = [event for event in yaml.parse(text, Loader=yaml.CSafeLoader) if _has_content(event)]
+            events = list(self._events(text))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -172,6 +174,8 @@ class _Builder:
             return None
         except yaml.YAMLError as error:
             self.report(1, 1, (), f"is not YAML: {getattr(error, 'reason', None) or error}")
+            return None
+        except _TooMuchError:
             return None
         starts = [event for event in events if isinstance(event, yaml.DocumentStartEvent)]
         if len(starts) > 1:
@@ -183,17 +187,24 @@ class _Builder:
         except _TooMuchError:
             return None
 
+    def _events(self, text: str) -> Iterator[yaml.Event]:
+        """Events of the text, up to the depth allowed: the parser's time grows with the square of it."""
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH + 1:
+                self.report(*_mark(event), (), _TOO_DEEP)
+                raise _TooMuchError
+            if not isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
+                yield event
+
     def _value(self, event: yaml.Event, events: Iterator[yaml.Event], path: Path_, depth: int) -> Data:
         """Data that starts with `event`; takes what belongs to it from `events`."""
         line, column = _mark(event)
         self.places.setdefault(path, (self.name, line, column))
         self._nodes += 1
         if depth > MAX_DEPTH or self._nodes > MAX_NODES:
-            what = (
-                f"nested deeper than {MAX_DEPTH} levels"
-                if depth > MAX_DEPTH
-                else f"more than {MAX_NODES:,} values"
-            )
+            what = _TOO_DEEP if depth > MAX_DEPTH else f"more than {MAX_NODES:,} values"
             self.report(line, column, path, what)
             raise _TooMuchError
         if isinstance(event, yaml.AliasEvent):
@@ -307,11 +318,6 @@ def _doubt(text: str) -> str | None:
 
 def _is_number(text: str) -> bool:
     return bool(_INTEGER.match(text) or (_FLOAT.match(text) and any(map(str.isdigit, text))))
-
-
-def _has_content(event: yaml.Event) -> bool:
-    """Leave out the events that only frame the stream."""
-    return not isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent)
 
 
 def _mark(event: yaml.Event) -> tuple[int, int]:

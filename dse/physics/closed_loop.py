@@ -3,7 +3,7 @@ r"""Serving under a closed loop: a fixed number of clients, each sending its nex
 An *instance* interleaves decode steps of its batch with the prefill of requests that arrive. In a closed loop device
 time is conserved over the life of a request: every request in the loop is prefilled once meanwhile,
 
-.. math:: X = t_{first} + o\,\text{TPOT}, \qquad t_{first} = t_0 + k\,t_p + s\,t_d, \qquad
+.. math:: X = t_{first} + o\,\text{TPOT}, \qquad t_{first} = t_0 + h\,B + k\,t_p, \qquad
           o\,\text{TPOT} = o\,t_d + \gamma\,(B - k)\,t_p                                         (L1)
 
 where t_p is the prefill of one request, t_d the decode step of the whole batch and k of the B prefills fall before the
@@ -23,12 +23,12 @@ class Engine(NamedTuple):
 
     first: float
     """Time of a request outside of the model before its first token: protocol, tokens, scheduling [s]."""
-    steps: float
-    """Decode steps that a new request waits for [1]."""
+    client: float
+    """The same per request in the loop: the front end serves them one after the other [s]."""
     together: float
     """Prefills that precede a request's own whatever the batch [1]."""
     wave: float
-    """Prefills that precede a request's own, per request in the batch [1]."""
+    """Prefills that precede a request's own, per request in the batch and share of time spent on prefill [1]."""
     interference: float
     """Time that a prefill takes from the running requests over its own [1]."""
     step: float
@@ -40,7 +40,7 @@ class Engine(NamedTuple):
         >>> Engine(0.1, 1, 1, 0.1, 1, 1).scaled(2.0).first
         0.05
         """
-        return self._replace(first=self.first / speed)
+        return self._replace(first=self.first / speed, client=self.client / speed)
 
 
 class Served(NamedTuple):
@@ -54,14 +54,36 @@ class Served(NamedTuple):
     """Requests that decode or prefill at a time [1]."""
 
 
-def prefills_before_first_token(batch: FloatArray, engine: Engine) -> FloatArray:
-    r"""Prefills that pass until a request has its first token, its own included.
+def prefill_share(batch: FloatArray, output: FloatArray, prefill: FloatArray, step: FloatArray) -> FloatArray:
+    r"""Share of an instance's time that goes to prefill.
 
-    .. math:: k = \min(B,\; 1 + \kappa\,(1 - 1/B) + \phi\,(B - 1))                            (L2)
+    .. math:: \rho = \frac{B\,t_p}{B\,t_p + o\,t_d}                                          (L2)
 
     Parameters
     ----------
     batch : (n,) array                 requests in the loop B [1]
+    output : (n,) array                tokens generated per request o [tok]
+    prefill, step : (n,) arrays        prefill of a request t_p, decode step of the batch t_d [s]
+
+    Returns
+    -------
+    (n,) array                         [1]
+
+    >>> float(prefill_share(np.array(10.0), np.array(100.0), np.array(0.1), np.array(0.01)))
+    0.5
+    """
+    return batch * prefill / (batch * prefill + output * step)
+
+
+def prefills_before_first_token(batch: FloatArray, share: FloatArray, engine: Engine) -> FloatArray:
+    r"""Prefills that pass until a request has its first token, its own included.
+
+    .. math:: k = \min(B,\; 1 + \kappa\,(1 - 1/B) + \phi\,\rho\,(B - 1))                       (L3)
+
+    Parameters
+    ----------
+    batch : (n,) array                 requests in the loop B [1]
+    share : (n,) array                 `prefill_share` rho [1]
     engine : Engine                    kappa `together`, phi `wave`; numbers or (n,)
 
     Returns
@@ -70,12 +92,15 @@ def prefills_before_first_token(batch: FloatArray, engine: Engine) -> FloatArray
 
     Notes
     -----
-    Source: form derived here, constants fitted to measured first tokens of three engines.
+    A request meets the others' prefills the more, the more of the time they take (rho); and those that ended together
+    with its predecessor always. Source: form derived here, constants fitted to first tokens of three engines.
 
-    >>> prefills_before_first_token(np.array([1.0, 8.0]), Engine(0, 0, 2, 0.1, 1, 1)).tolist()
+    >>> prefills_before_first_token(np.array([1.0, 8.0]), np.array(0.5), Engine(0, 0, 2, 0.2, 1, 1)).tolist()
     [1.0, 3.45]
     """
-    return np.minimum(batch, 1 + engine.together * (1 - 1 / batch) + engine.wave * (batch - 1))
+    return np.minimum(
+        np.maximum(batch, 1.0), 1 + engine.together * np.maximum(1 - 1 / batch, 0.0) + engine.wave * share * np.maximum(batch - 1, 0.0)
+    )
 
 
 def aggregated(
@@ -83,7 +108,7 @@ def aggregated(
 ) -> Served:
     r"""Latencies of an instance that prefills and decodes.
 
-    .. math:: B = \min(C, S), \qquad \text{TTFT} = t_{first} + (C/B - 1)\,X                    (L3)
+    .. math:: B = \min(C, S), \qquad \text{TTFT} = t_{first} + (C/B - 1)\,X                    (L4)
 
     Parameters
     ----------
@@ -108,9 +133,9 @@ def aggregated(
     ([0.2], [0.01])
     """
     prefill, step = times
-    batch = np.minimum(clients, np.maximum(slots, 1.0))
-    before = prefills_before_first_token(batch, engine)
-    first = engine.first + before * prefill + engine.steps * step
+    batch = np.minimum(np.maximum(clients, 1.0), np.maximum(slots, 1.0))
+    before = prefills_before_first_token(batch, prefill_share(batch, output, prefill, step), engine)
+    first = engine.first + engine.client * batch + before * prefill
     tpot = engine.step * step + engine.interference * prefill * np.maximum(batch - before, 0.0) / output
     waiting = np.maximum(clients / batch - 1, 0.0)
     return Served(first + waiting * (first + output * tpot), tpot, batch)
@@ -131,7 +156,7 @@ def disaggregated(
     r"""Latencies where prefill and decode run on instances of their own.
 
     .. math:: \text{TTFT} = t_0 + t_{kv} + t_p \max\left(1,\; Q\right), \quad
-              Q + \frac{D}{t_p} P\,\rho = C, \qquad \text{TPOT} = t_d                              (L4)
+              Q + \frac{D}{t_p} P\,\rho = C, \qquad \text{TPOT} = t_d                              (L5)
 
     Parameters
     ----------

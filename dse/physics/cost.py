@@ -42,7 +42,9 @@ def annuity(interest: FloatArray | float, lifetime: FloatArray | float) -> Float
     return np.asarray(np.where(rate > 0, safe / -np.expm1(-years * np.log1p(safe)), 1 / years))
 
 
-def capex_rate(capex: FloatArray, annuity_factor: FloatArray | float, availability: FloatArray | float = 1.0) -> FloatArray:
+def capex_rate(
+    capex: FloatArray, annuity_factor: FloatArray | float, availability: FloatArray | float = 1.0
+) -> FloatArray:
     r"""Capital cost per hour of service.
 
     .. math:: c = \frac{a\,K}{8766\,A}                                                     (C2)

@@ -110,7 +110,11 @@ def self_consistent_time(
 
 
 def collapses(
-    miss: FloatArray, warm_work: FloatArray, cold_work: FloatArray, utilisation: float | FloatArray, idle_share: FloatArray
+    miss: FloatArray,
+    warm_work: FloatArray,
+    cold_work: FloatArray,
+    utilisation: float | FloatArray,
+    idle_share: FloatArray,
 ) -> BoolArray:
     r"""Whether a system sized for a warm cache stays cold once its cache is lost (bistability).
 

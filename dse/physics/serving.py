@@ -156,7 +156,9 @@ def shared_pass_time(decode_time: FloatArray, prefill_share: FloatArray) -> Floa
     return decode_time / (1 - prefill_share)
 
 
-def offload_bandwidth(group: FloatArray, width: FloatArray, batch: FloatArray, layers: FloatArray, slack_time: FloatArray) -> FloatArray:
+def offload_bandwidth(
+    group: FloatArray, width: FloatArray, batch: FloatArray, layers: FloatArray, slack_time: FloatArray
+) -> FloatArray:
     r"""Link bandwidth that attention offload needs.
 
     .. math:: \beta = \frac{(2 + 2/G)\,e\,d\,B\,L}{\alpha\,(t_{model} + t_{attention})}      (S6)

@@ -14,7 +14,7 @@ from dse.search.proposals import Feedback
 LEDGER = 200_000
 """Designs of which a record is kept; beyond it those farthest from the front are forgotten."""
 
-YARDSTICK = 64
+YARDSTICK = 32
 """Front members that a new design is compared with to pick the row it is remembered by."""
 
 

@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.levers import Choice
-from dse.physics import cost
 from dse.search import supply
 from dse.search.axes import Designs
 from dse.search.plan import NATIVE, NONE, Plan
@@ -85,11 +83,21 @@ def block(plan: Plan, designs: Designs) -> Block:
     no_pool = pool_capacity <= 0
     slacks["slack_offload"] = np.where(offloaded & (decode.device[:, 1] < 0), -1.0, 0.0)
     return Block(
-        prefill, decode, colocated, offloaded, pool_capacity, np.where(no_pool, 0.0, np.minimum(link, media)), optical,
-        _index(designs, "weight_dtype"), _index(designs, "kv_dtype"), _index(designs, "draft_length"),
-        _quality(plan, designs), np.maximum(np.where(colocated, 0, powers["prefill"][0]), powers["decode"][0]),
-        np.maximum(np.where(colocated, 0, powers["prefill"][1]), powers["decode"][1]), slacks,
-    )  # fmt: skip
+        prefill,
+        decode,
+        colocated,
+        offloaded,
+        pool_capacity,
+        np.where(no_pool, 0.0, np.minimum(link, media)),
+        optical,
+        _index(designs, "weight_dtype"),
+        _index(designs, "kv_dtype"),
+        _index(designs, "draft_length"),
+        _quality(plan, designs),
+        np.maximum(np.where(colocated, 0, powers["prefill"][0]), powers["decode"][0]),
+        np.maximum(np.where(colocated, 0, powers["prefill"][1]), powers["decode"][1]),
+        slacks,
+    )
 
 
 def _index(designs: Designs, name: str) -> IntArray:
@@ -104,12 +112,21 @@ def _side(
     problem, fleet, prices = plan.problem, plan.fleet, plan.problem.prices
     levers, optics = problem.levers, problem.links[OPTICAL_LINK]
     known = {device: row for row, device in enumerate(plan.devices)}
-    device = np.stack([
-        np.asarray([known.get(str(choice), -1) for choice in levers[f"{name}.{which}"]])[_index(designs, f"{name}.{which}")]
-        for which in ("device", "second_device")
-    ], axis=1)  # fmt: skip
-    scale = np.asarray([float(choice) for choice in levers[f"{name}.memory_scale"]])[_index(designs, f"{name}.memory_scale")]
-    host = np.asarray([float(choice) for choice in levers[f"{name}.host_memory"]])[_index(designs, f"{name}.host_memory")]
+    device = np.stack(
+        [
+            np.asarray([known.get(str(choice), -1) for choice in levers[f"{name}.{which}"]])[
+                _index(designs, f"{name}.{which}")
+            ]
+            for which in ("device", "second_device")
+        ],
+        axis=1,
+    )
+    scale = np.asarray([float(choice) for choice in levers[f"{name}.memory_scale"]])[
+        _index(designs, f"{name}.memory_scale")
+    ]
+    host = np.asarray([float(choice) for choice in levers[f"{name}.host_memory"]])[
+        _index(designs, f"{name}.host_memory")
+    ]
     topology = _index(designs, f"{name}.topology")
     capacity = fleet.capacity[device] * scale[:, None]
     settings = problem.serving
@@ -118,16 +135,27 @@ def _side(
     zero = np.zeros_like(optical)
     hourly, power, pool_hourly, pool_power = (np.zeros(device.shape) for _ in range(4))
     for option in range(2):
-        options = supply.Options(scale, host, zero, pool_price, optical, fabric_capital[:, option], fabric_power[:, option])
+        options = supply.Options(
+            scale, host, zero, pool_price, optical, fabric_capital[:, option], fabric_power[:, option]
+        )
         base = supply.economics(fleet, device[:, option], options, prices, optics)
         full = supply.economics(fleet, device[:, option], options._replace(pool_memory=pool_capacity), prices, optics)
         hourly[:, option], power[:, option] = base.hourly, base.power
         pool_hourly[:, option], pool_power[:, option] = full.hourly - base.hourly, full.power - base.power
     nic = fleet.scale_out[device]
     side = Side(
-        device, topology, usable, capacity, host, fleet.host_bandwidth[device], np.maximum(nic, optical[:, None]), hourly,
-        power, pool_hourly, pool_power,
-    )  # fmt: skip
+        device,
+        topology,
+        usable,
+        capacity,
+        host,
+        fleet.host_bandwidth[device],
+        np.maximum(nic, optical[:, None]),
+        hourly,
+        power,
+        pool_hourly,
+        pool_power,
+    )
     limit = fleet.capacity_limit[device]
     over = np.where(device >= 0, np.minimum((limit - capacity) / limit, 0.0), 0.0).min(axis=1)
     slacks = {"stacks": over, "optics": np.where(needs_light & (optical <= 0), -1.0, 0.0)}
@@ -162,7 +190,10 @@ def _fabric(
 def _pool(plan: Plan, designs: Designs, capacity: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Pool memory per accelerator [B], its price [$/B] and the bandwidth of its media [B/s]."""
     index = _index(designs, "pool.technology")
-    price, per_byte = np.zeros(len(plan.problem.levers["pool.technology"])), np.zeros(len(plan.problem.levers["pool.technology"]))
+    price, per_byte = (
+        np.zeros(len(plan.problem.levers["pool.technology"])),
+        np.zeros(len(plan.problem.levers["pool.technology"])),
+    )
     present = np.zeros(price.size, dtype=bool)
     for row, choice in enumerate(plan.problem.levers["pool.technology"]):
         if choice == NONE:

@@ -4,6 +4,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from dse.facts.errors import Mistake, SpecError
+
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 """Words for time in a budget."""
 
@@ -48,9 +50,8 @@ def budget(text: str) -> Budget:
     """
     match = PATTERN.fullmatch(text.strip())
     if match is None:
-        raise ValueError(
-            f'"{text}": a budget is a time or a count, for example "60 s" or "20000 evaluations"'
-        )
+        why = f'"{text}": a budget is a time or a count, for example "60 s" or "20000 evaluations"'
+        raise SpecError([Mistake("", 0, 0, "budget", why)])
     more = text.strip().startswith("+")
     amount, word = float(match[1].replace(",", "").replace("_", "")), match[2].lower()
     if word in SECONDS:

@@ -6,15 +6,16 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.physics import serving
-from dse.search import phases, points
+from dse.search import phases
 from dse.search.block import Block, Side
 from dse.search.offload import offloaded
 from dse.search.plan import Plan, TableKey
-from dse.search.points import HOME, DecodeSide, PointColumns, Pool, PrefillSide
+from dse.search.points import PointColumns, evaluate_points
 from dse.search.rows import Rows, gathered, paired, stacked, undominated
+from dse.search.sides import HOME, DecodeSide, Pool, PrefillSide, Setting
 
-BATCH = 16_384
-"""Serving points scored at once, so that their steps (some 96 atoms each) stay in cache reach."""
+BATCH = 2048
+"""Serving points scored at once, so that their steps (some 96 atoms each) stay in the cache."""
 
 
 class ClassPoints(NamedTuple):
@@ -65,11 +66,20 @@ def class_points(plan: Plan, block: Block, agent: int) -> ClassPoints:
         part = slice(start, start + BATCH)
         at, to, house = left.take(np.arange(home.size)[part]), right.take(np.arange(home.size)[part]), home[part]
         design = at.design
-        scored.append(points.evaluate_points(
-            slo, _prefill_side(plan, block, agent, prefill_store, at, house),
-            _decode_side(plan, block, agent, decode_store, to, house), _pool(block, design), house, block.colocated[design],
-            kv_token=kv[block.kv_dtype[design]], operation=plan.operation,
-        ))  # fmt: skip
+        scored.append(
+            evaluate_points(
+                Setting(
+                    slo,
+                    _prefill_side(plan, block, agent, prefill_store, at, house),
+                    _decode_side(plan, block, agent, decode_store, to, house),
+                    _pool(block, design),
+                    house,
+                    block.colocated[design],
+                    kv[block.kv_dtype[design]],
+                    plan.operation,
+                )
+            )
+        )
     columns = PointColumns(*(np.concatenate(column) for column in zip(*scored, strict=True)))
     mapping = _mapping(prefill_store, decode_store, left, right, home)
     return ClassPoints(left.design, columns, mapping, plan.classes[agent].load.output)
@@ -80,27 +90,41 @@ def _store(plan: Plan, block: Block, side: Side, agent: int, name: str) -> Store
     levers = plan.problem.levers
     lit = _lit(plan, side, name)
     optical = np.where(lit, block.optical_bandwidth[:, None], 0.0)
-    key = np.stack([
-        side.device, np.broadcast_to(side.topology[:, None], side.device.shape), optical,
-        *(np.broadcast_to(column[:, None], side.device.shape) for column in (block.weight_dtype, block.kv_dtype, block.draft_length)),
-    ], axis=-1).astype(float)  # fmt: skip
+    key = np.stack(
+        [
+            side.device,
+            np.broadcast_to(side.topology[:, None], side.device.shape),
+            optical,
+            *(
+                np.broadcast_to(column[:, None], side.device.shape)
+                for column in (block.weight_dtype, block.kv_dtype, block.draft_length)
+            ),
+        ],
+        axis=-1,
+    ).astype(float)
     used = side.device >= 0
     distinct, inverse = np.unique(key[used], axis=0, return_inverse=True)
     found = []
     for row in distinct:
         device, wiring, light, weight, cache, draft = row
         table_key = TableKey(
-            agent, plan.devices[int(device)], str(levers[f"{name}.topology"][int(wiring)]), float(light),
-            str(levers["weight_dtype"][int(weight)]), str(levers["kv_dtype"][int(cache)]),
+            agent,
+            plan.devices[int(device)],
+            str(levers[f"{name}.topology"][int(wiring)]),
+            float(light),
+            str(levers["weight_dtype"][int(weight)]),
+            str(levers["kv_dtype"][int(cache)]),
             int(levers["draft_length"][int(draft)]),
-        )  # fmt: skip
+        )
         found.append(plan.prefill(table_key) if name == "prefill" else plan.decode(table_key))
     table = np.full(side.device.shape, -1, dtype=np.int64)
     table[used] = inverse.ravel()
     return Store(
-        stacked([tuple(item[1:]) for item in found]), stacked([tuple(item.grid) for item in found]), table,
+        stacked([tuple(item[1:]) for item in found]),
+        stacked([tuple(item.grid) for item in found]),
+        table,
         np.asarray([item.grid.size.size for item in found]),
-    )  # fmt: skip
+    )
 
 
 def _lit(plan: Plan, side: Side, name: str) -> BoolArray:
@@ -179,11 +203,22 @@ def _prefill_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows
     owner = home == HOME["prefill"]
     weights, kv_bytes = table.weights_bytes[at], table.kv_bytes[at]
     return PrefillSide(
-        table.pass_time[at], table.per_token[at], table.per_area[at], table.work_token[at], table.work_area[at],
-        table.rank_devices()[at], kv_bytes, side.usable[pick] - weights, kv_bytes * plan.classes[agent].load.tail_context,
-        side.memory[pick], side.host_memory[rows.design], side.host_bandwidth[pick], side.bandwidth[pick],
-        side.hourly[pick] + owner * side.pool_hourly[pick], side.power[pick] + owner * side.pool_power[pick],
-    )  # fmt: skip
+        table.pass_time[at],
+        table.per_token[at],
+        table.per_area[at],
+        table.work_token[at],
+        table.work_area[at],
+        table.rank_devices()[at],
+        kv_bytes,
+        side.usable[pick] - weights,
+        kv_bytes * plan.classes[agent].load.tail_context,
+        side.memory[pick],
+        side.host_memory[rows.design],
+        side.host_bandwidth[pick],
+        side.bandwidth[pick],
+        side.hourly[pick] + owner * side.pool_hourly[pick],
+        side.power[pick] + owner * side.pool_power[pick],
+    )
 
 
 def _decode_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows, home: IntArray) -> DecodeSide:
@@ -192,13 +227,28 @@ def _decode_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows,
     side, pick, at = block.decode, (rows.design, rows.option), rows.row
     owner = home != HOME["prefill"]
     decode = DecodeSide(
-        table.step_time[at], table.step_time_full[at], table.work[at], table.slots[at], table.batch()[at],
-        table.rank_requests()[at], table.rank_devices()[at], table.kv_bytes[at], table.request_bytes[at],
-        side.usable[pick] - table.weights_bytes[at], side.memory[pick], table.append_pass[at], table.append_per_token[at],
-        table.append_per_area[at], table.append_work_token[at], table.append_work_area[at], side.host_memory[rows.design],
-        side.host_bandwidth[pick], side.bandwidth[pick], side.hourly[pick] + owner * side.pool_hourly[pick],
+        table.step_time[at],
+        table.step_time_full[at],
+        table.work[at],
+        table.slots[at],
+        table.batch()[at],
+        table.rank_requests()[at],
+        table.rank_devices()[at],
+        table.kv_bytes[at],
+        table.request_bytes[at],
+        side.usable[pick] - table.weights_bytes[at],
+        side.memory[pick],
+        table.append_pass[at],
+        table.append_per_token[at],
+        table.append_per_area[at],
+        table.append_work_token[at],
+        table.append_work_area[at],
+        side.host_memory[rows.design],
+        side.host_bandwidth[pick],
+        side.bandwidth[pick],
+        side.hourly[pick] + owner * side.pool_hourly[pick],
         side.power[pick] + owner * side.pool_power[pick],
-    )  # fmt: skip
+    )
     moved = np.flatnonzero(block.offloaded[rows.design] & (side.device[rows.design, 1] >= 0))
     return offloaded(plan, block, agent, decode, rows, table.attention_share[at], table.devices()[at], moved)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
+from dse.facts.errors import Mistake, SpecError, did_you_mean
 from dse.search import evolution, sweeps
 from dse.search.proposals import Engine, Proposals, Start, State
 
@@ -69,7 +70,8 @@ def engine(name: str) -> Engine:
         return ARRAY_ENGINES[name]
     if name in SAMPLER_ENGINES:
         return partial(_sampler, name)
-    raise ValueError(f"unknown sampler `{name}`: known are {', '.join(NAMES)}")
+    why = f"unknown sampler `{name}`: known are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"
+    raise SpecError([Mistake("", 0, 0, "sampler", why)])
 
 
 def _sampler(name: str, start: Start, state: State | None) -> Proposals:

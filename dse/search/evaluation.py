@@ -10,20 +10,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.arrays import FloatArray, IntArray
 from dse.facts.problem import Problem
 from dse.search import block as blocks
-from dse.search import points as serving_points
-from dse.search.axes import Choice, Designs
+from dse.search.axes import Designs
 from dse.search.block import Block
+from dse.search.classes import ClassPoints, class_points
 from dse.search.combine import Points, combine
 from dse.search.metrics import Metrics
 from dse.search.plan import Plan
-from dse.search.classes import ClassPoints, class_points
 
 CHUNK = 256
 """Designs scored at once: their serving points fill a few dozen megabytes."""
@@ -82,7 +80,9 @@ def _metrics(plan: Plan, block: Block, found: list[ClassPoints], design: IntArra
     picked = [part.take(point[:, agent]) for agent, part in enumerate(found)]
     shares = np.array([item.agent.share for item in plan.classes])
     for item, part in zip(plan.classes, picked, strict=True):
-        columns |= {f"{item.agent.name}.{name}": values for name, values in _class_columns(item.shape.steps, part).items()}
+        columns |= {
+            f"{item.agent.name}.{name}": values for name, values in _class_columns(item.shape.steps, part).items()
+        }
         mapping |= {f"{item.agent.name}.{name}": values for name, values in part.mapping.items()}
     columns |= _mixture(plan, block, design, picked, shares)
     violation = sum((part.columns.violation for part in picked), np.zeros(design.size))
@@ -98,16 +98,34 @@ def _class_columns(steps: float, part: ClassPoints) -> dict[str, FloatArray]:
     """Metrics and terms of one class at its serving points."""
     c = part.columns
     return {
-        "latency": c.ratio, "cost": c.cost, "energy_per_task": c.energy, "ttft_p50": c.ttft_p50, "ttft_p95": c.ttft_p95,
-        "ttft_p99": c.ttft_p99, "tpot": c.tpot, "tpot_full": c.tpot_full, "tokens_per_s_user": 1 / c.tpot,
-        "step_latency": c.step_latency, "task_latency": steps * c.latency_mean, "hit_rate": c.hit_rate,
-        "retention": c.retention_time, "prefill_seconds": steps * c.prefill_seconds,
-        "decode_seconds": steps * c.decode_seconds, "prefill_cost": c.prefill_cost, "decode_cost": c.decode_cost,
-        "cost_per_mtok": c.cost / (steps * part.output), "prefill_link_share": c.prefill_link_share,
-        "decode_link_share": c.decode_link_share, "pool_share": c.pool_share, "bistable": c.bistable,
-        "slack_capacity": c.slack_capacity, "slack_ttft": c.slack_ttft, "slack_tpot": c.slack_tpot,
+        "latency": c.ratio,
+        "cost": c.cost,
+        "energy_per_task": c.energy,
+        "ttft_p50": c.ttft_p50,
+        "ttft_p95": c.ttft_p95,
+        "ttft_p99": c.ttft_p99,
+        "tpot": c.tpot,
+        "tpot_full": c.tpot_full,
+        "tokens_per_s_user": 1 / c.tpot,
+        "step_latency": c.step_latency,
+        "task_latency": steps * c.latency_mean,
+        "hit_rate": c.hit_rate,
+        "retention": c.retention_time,
+        "prefill_seconds": steps * c.prefill_seconds,
+        "decode_seconds": steps * c.decode_seconds,
+        "prefill_cost": c.prefill_cost,
+        "decode_cost": c.decode_cost,
+        "cost_per_mtok": c.cost / (steps * part.output),
+        "prefill_link_share": c.prefill_link_share,
+        "decode_link_share": c.decode_link_share,
+        "pool_share": c.pool_share,
+        "bistable": c.bistable,
+        "slack_capacity": c.slack_capacity,
+        "slack_ttft": c.slack_ttft,
+        "slack_tpot": c.slack_tpot,
         "slack_pool": c.slack_pool,
-    }  # fmt: skip
+        "slack_latency": c.slack_latency,
+    }
 
 
 WORST_HIGH = ("latency", "ttft_p50", "ttft_p95", "ttft_p99", "tpot", "step_latency", "task_latency", "bistable")
@@ -126,22 +144,35 @@ def _mixture(
     cost, energy = weighted("cost"), weighted("energy")
     output = sum(share * step * part.output for share, step, part in zip(shares, steps, picked, strict=True))
     prefill, decode = (
-        np.asarray(sum(share * step * getattr(part.columns, name)
-                       for share, step, part in zip(shares, steps, picked, strict=True)))
+        np.asarray(
+            sum(
+                share * step * getattr(part.columns, name)
+                for share, step, part in zip(shares, steps, picked, strict=True)
+            )
+        )
         for name in ("prefill_seconds", "decode_seconds")
-    )  # fmt: skip
+    )
     seconds = prefill + decode
     tables = [_class_columns(step, part) for step, part in zip(steps, picked, strict=True)]
     worst = {name: np.max([table[name] for table in tables], axis=0) for name in WORST_HIGH}
     worst |= {name: np.min([table[name] for table in tables], axis=0) for name in WORST_LOW}
     return worst | {
-        "cost": cost, "throughput": 1 / energy, "energy_per_task": energy, "energy_per_token": energy / output,
-        "cost_per_mtok": cost / output, "tasks_per_s_device": 1 / seconds, "output_tokens_per_s_device": output / seconds,
-        "cost_per_device_hour": cost / seconds, "prefill_seconds": prefill, "decode_seconds": decode,
-        "prefill_cost": weighted("prefill_cost"), "decode_cost": weighted("decode_cost"),
-        "device_power": block.device_power[design], "domain_power": block.domain_power[design],
+        "cost": cost,
+        "throughput": 1 / energy,
+        "energy_per_task": energy,
+        "energy_per_token": energy / output,
+        "cost_per_mtok": cost / output,
+        "tasks_per_s_device": 1 / seconds,
+        "output_tokens_per_s_device": output / seconds,
+        "cost_per_device_hour": cost / seconds,
+        "prefill_seconds": prefill,
+        "decode_seconds": decode,
+        "prefill_cost": weighted("prefill_cost"),
+        "decode_cost": weighted("decode_cost"),
+        "device_power": block.device_power[design],
+        "domain_power": block.domain_power[design],
         "quality": block.quality[design],
-    }  # fmt: skip
+    }
 
 
 def _required(problem: Problem, columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

@@ -113,7 +113,7 @@ def _resumed(question: Question, options: Options, folder: Path) -> Session:
     notes = run.read_manifest(folder)
     run.refuse_other(notes, question)
     epoch = run.load_epoch(folder)
-    budget = options.budget.after(epoch.seconds, epoch.evaluations)
+    budget = options.budget.after(epoch.seconds, epoch.spent)
     plan = Plan(question.goals, question.space.size, budget, options.progress)
     began = time.monotonic() - epoch.seconds
     course = Course(plan, began, epoch.archive, epoch.ledger, epoch.evaluations, list(epoch.history))
@@ -239,7 +239,13 @@ def _save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None
     course = session.course
     _note_reference(session)
     session.epoch = Epoch(
-        course.found(), before[0], proposal.state(), before[1], course.seconds, tuple(course.history)
+        archive=course.found(),
+        ledger=before[0],
+        engine=proposal.state(),
+        evaluations=before[1],
+        spent=course.evaluations,
+        seconds=course.seconds,
+        history=tuple(course.history),
     )
     run.save_epoch(session.folder, session.epoch)
     session.saved = time.monotonic()
@@ -255,6 +261,7 @@ def _keep_state(session: Session, finished: bool) -> None:
         ledger=safe.ledger if safe else course.ledger,
         engine=last.engine if last else {},
         evaluations=safe.evaluations if safe else course.evaluations,
+        spent=course.evaluations,
         seconds=course.seconds,
         history=tuple(course.history),
         finished=finished,

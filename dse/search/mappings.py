@@ -45,9 +45,7 @@ def powers_of_two(limit: int) -> list[int]:
     return [2**k for k in range(int(limit).bit_length()) if 2**k <= limit]
 
 
-def prefill_grid(
-    *, experts: int, heads: int, layers: int, domain: int, reach: int, chunks: tuple[int, ...]
-) -> Grid:
+def prefill_grid(*, experts: int, heads: int, layers: int, domain: int, reach: int, chunks: tuple[int, ...]) -> Grid:
     """Mappings of prefill: tensor parallelism inside the domain, experts over the reach, pipelines and context ranks."""
     rows = [
         (tp, pp, dp, moe_tp, ep, cp, chunk)
@@ -59,9 +57,7 @@ def prefill_grid(
     return _grid(rows)
 
 
-def decode_grid(
-    *, experts: int, heads: int, layers: int, domain: int, reach: int, batches: tuple[int, ...]
-) -> Grid:
+def decode_grid(*, experts: int, heads: int, layers: int, domain: int, reach: int, batches: tuple[int, ...]) -> Grid:
     """Mappings of decode with every batch that gives each attention rank and each stage at least one request."""
     rows = [
         (tp, pp, dp, moe_tp, ep, 1, batch)

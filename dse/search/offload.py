@@ -8,8 +8,8 @@ from dse.arrays import FloatArray, IntArray
 from dse.physics import serving
 from dse.physics.calibration import pick
 from dse.search.passes import WIDTH
-from dse.search.points import DecodeSide
 from dse.search.rows import Rows
+from dse.search.sides import DecodeSide
 
 if TYPE_CHECKING:
     from dse.search.block import Block
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 
 def offloaded(
-    plan: "Plan", block: "Block", agent: int, decode: DecodeSide, rows: Rows, attention_share: FloatArray,
-    devices: FloatArray, moved: IntArray,
+    plan: "Plan",
+    block: "Block",
+    agent: int,
+    decode: DecodeSide,
+    rows: Rows,
+    attention_share: FloatArray,
+    devices: FloatArray,
+    moved: IntArray,
 ) -> DecodeSide:
     """Columns of decode with attention moved to the second device type on the rows ``moved``.
 
@@ -42,8 +48,12 @@ def offloaded(
     attention = batch * request / (speed * count)
     link = np.minimum(decode.bandwidth[moved] * devices[moved], block.decode.bandwidth[rows.design[moved], 1] * count)
     group = np.asarray(model.n_heads / max(model.n_kv_heads, 1), dtype=float)
-    crossing = serving.offload_bandwidth(
-        group, np.asarray(2.0 * model.hidden), batch, np.asarray(float(model.n_layers)), np.ones(batch.size)) / link
+    crossing = (
+        serving.offload_bandwidth(
+            group, np.asarray(2.0 * model.hidden), batch, np.asarray(float(model.n_layers)), np.ones(batch.size)
+        )
+        / link
+    )
     step = 2 * np.maximum(rest, attention) + crossing
     ratio = count / devices[moved]
     slots = 2 * decode.slots[moved]
@@ -51,15 +61,22 @@ def offloaded(
     second_power = block.decode.power[rows.design[moved], 1] + block.decode.pool_power[rows.design[moved], 1]
     model_room = decode.room[moved]
     changes: dict[str, FloatArray] = {
-        "step_time": step, "step_time_full": step, "work": devices[moved] * step / slots, "slots": slots, "batch": 2 * batch,
-        "rank_requests": 2 * batch / devices[moved], "rank_devices": np.ones(batch.size),
-        "kv_bytes": request / item.load.decode_context, "request_bytes": request,
-        "room": np.where(model_room < 0, model_room, ratio * usable), "memory": decode.memory[moved],
+        "step_time": step,
+        "step_time_full": step,
+        "work": devices[moved] * step / slots,
+        "slots": slots,
+        "batch": 2 * batch,
+        "rank_requests": 2 * batch / devices[moved],
+        "rank_devices": np.ones(batch.size),
+        "kv_bytes": request / item.load.decode_context,
+        "request_bytes": request,
+        "room": np.where(model_room < 0, model_room, ratio * usable),
+        "memory": decode.memory[moved],
         "host_bytes": decode.host_bytes[moved] * ratio,
         "host_bandwidth": block.decode.host_bandwidth[rows.design[moved], 1] * ratio,
         "hourly": block.decode.hourly[rows.design[moved], 0] + ratio * second_hourly,
         "power": block.decode.power[rows.design[moved], 0] + ratio * second_power,
-    }  # fmt: skip
+    }
     columns = decode._asdict()
     for name, values in changes.items():
         column = columns[name].copy()

@@ -35,7 +35,10 @@ SAMPLERS: Mapping[str, tuple[Callable[[int], optuna.samplers.BaseSampler], int]]
     "nsga2": (lambda seed: optuna.samplers.NSGAIISampler(seed=seed), 32),
     "nsga3": (lambda seed: optuna.samplers.NSGAIIISampler(seed=seed), 32),
     "gp": (lambda seed: optuna.samplers.GPSampler(seed=seed), 1),
-    "qmc": (lambda seed: optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False), 32),
+    "qmc": (
+        lambda seed: optuna.samplers.QMCSampler(scramble=True, seed=seed, warn_independent_sampling=False),
+        32,
+    ),
 }
 """Name in a study -> sampler from a seed, designs proposed together."""
 
@@ -72,18 +75,20 @@ def _asking(name: str, start: Start, state: State | None) -> Proposals:
     first = len(start.designs)
     while len(known) < start.space.size:
         snapshot = partial(_told, study.get_trials(deepcopy=False)[first:])
-        trials, designs = _asked(study, start, known, name)
-        if not trials:
+        asked, designs = _asked(study, start, known, name)
+        own = len(designs) > 0
+        if not own:
             designs = _random(start, known, len(study.get_trials(deepcopy=False)))
         if len(designs) == 0:
             break
         feedback = yield Proposal(designs, snapshot)
         values = _balanced(feedback, len(designs), worst)
-        if not trials:
+        known |= dict(zip(designs.identities(), values, strict=True))
+        for trial, key in asked:
+            trial.set_constraint("violation", known[key][1])
+            study.tell(trial, known[key][0])
+        if not own:
             _learn(study, start, known, (designs, values))
-        for trial, key, value in zip(trials, designs.identities(), values, strict=False):
-            known[key] = value
-            _tell(study, trial, value)
 
 
 def _balanced(feedback: Feedback, count: int, worst: FloatArray) -> list[Values]:
@@ -98,36 +103,23 @@ def _balanced(feedback: Feedback, count: int, worst: FloatArray) -> list[Values]
 
 def _asked(
     study: optuna.Study, start: Start, known: dict[bytes, Values], name: str
-) -> tuple[list[optuna.Trial], Designs]:
-    """Ask for a batch of new designs; a design that is known is told at once."""
+) -> tuple[list[tuple[optuna.Trial, bytes]], Designs]:
+    """Ask until there is a batch of new designs; repetitions are told their known result with the batch."""
     make, batch = SAMPLERS[name]
     told = len(study.get_trials(deepcopy=False))
-    trials: list[optuna.Trial] = []
+    asked: list[tuple[optuna.Trial, bytes]] = []
     rows: dict[bytes, np.ndarray] = {}
-    repeats = 0
     with quiet():
         study.sampler = make(int(np.random.default_rng((start.seed, 4, told)).integers(2**31)))
-        while len(trials) < batch and repeats < PATIENCE:
+        while len(rows) < batch and len(asked) - len(rows) < PATIENCE:
             trial = study.ask()
             design = start.space.canonical(_suggested(trial, start, conditional=name in CONDITIONAL))
             key = design.identities()[0]
-            if key in known or key in rows:
-                repeats += 1
-                _tell(study, trial, known.get(key))
-            else:
-                trials.append(trial)
+            asked.append((trial, key))
+            if key not in known:
                 rows[key] = design.rows[0]
     stacked = np.array(list(rows.values()), dtype=np.int16).reshape(-1, len(start.space.axes))
-    return trials, Designs(stacked, start.space.names)
-
-
-def _tell(study: optuna.Study, trial: optuna.Trial, value: Values | None) -> None:
-    """Tell a result; a repetition within one batch, whose result is not known yet, is dropped."""
-    if value is None:
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return
-    trial.set_constraint("violation", value[1])
-    study.tell(trial, value[0])
+    return asked, Designs(stacked, start.space.names)
 
 
 def _suggested(trial: optuna.Trial, start: Start, conditional: bool) -> np.ndarray:

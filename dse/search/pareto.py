@@ -129,8 +129,12 @@ def shortfall(points: FloatArray, truth: FloatArray) -> FloatArray:
     [0.5, 0.0]
     """
     result = np.zeros(len(points))
+    columns = np.ascontiguousarray(points.T)
     for member in truth:
-        result = np.maximum(result, (points - member).min(axis=1))
+        gap = columns[0] - member[0]
+        for column, value in zip(columns[1:], member[1:], strict=True):
+            np.minimum(gap, column - value, out=gap)
+        np.maximum(result, gap, out=result)
     return result
 
 

@@ -144,9 +144,13 @@ def timed(site: Site, grid: mappings.Grid, load: demand.Load) -> roofline.PassTi
 def prefill_table(site: Site, load: Load, chunks: tuple[int, ...]) -> PrefillTable:
     """Time the prefill mappings of a site that fit its memory, and keep the undominated ones."""
     grid = mappings.prefill_grid(
-        experts=site.shape.n_experts, heads=site.shape.n_heads, layers=site.shape.n_layers,
-        domain=site.paths.domain, reach=site.paths.devices, chunks=chunks,
-    )  # fmt: skip
+        experts=site.shape.n_experts,
+        heads=site.shape.n_heads,
+        layers=site.shape.n_layers,
+        domain=site.paths.domain,
+        reach=site.paths.devices,
+        chunks=chunks,
+    )
     held = ledger(site.shape, site.precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, site.shape.sliding_window)
     index = _fitting(held.weights_bytes + kv_bytes * load.tail_context, site.capacity)
@@ -154,20 +158,34 @@ def prefill_table(site: Site, load: Load, chunks: tuple[int, ...]) -> PrefillTab
     cached, per_token, per_area = _prefilled(site, grid, load, grid.size.astype(float))
     occupied = grid.devices / grid.attention_dp
     table = PrefillTable(
-        grid, cached.seconds, per_token, per_area, occupied * per_token, occupied * per_area, weights, kv_bytes,
-        cached.network / cached.seconds, cached.memory / cached.seconds,
-    )  # fmt: skip
+        grid,
+        cached.seconds,
+        per_token,
+        per_area,
+        occupied * per_token,
+        occupied * per_area,
+        weights,
+        kv_bytes,
+        cached.network / cached.seconds,
+        cached.memory / cached.seconds,
+    )
     service = per_token * load.fresh + per_area * load.area
     criteria = [service * occupied, cached.seconds + 4 * service, weights + kv_bytes * load.tail_context]
     return _kept(table, criteria)
 
 
-def decode_table(site: Site, load: Load, batches: tuple[int, ...], draft: float = 0.0, gain: float = 1.0) -> DecodeTable:
+def decode_table(
+    site: Site, load: Load, batches: tuple[int, ...], draft: float = 0.0, gain: float = 1.0
+) -> DecodeTable:
     """Time the decode mappings of a site that fit its memory, and keep the undominated ones."""
     grid = mappings.decode_grid(
-        experts=site.shape.n_experts, heads=site.shape.n_heads, layers=site.shape.n_layers,
-        domain=site.paths.domain, reach=site.paths.devices, batches=batches,
-    )  # fmt: skip
+        experts=site.shape.n_experts,
+        heads=site.shape.n_heads,
+        layers=site.shape.n_layers,
+        domain=site.paths.domain,
+        reach=site.paths.devices,
+        batches=batches,
+    )
     held = ledger(site.shape, site.precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.decode_context, site.shape.sliding_window)
     index = _fitting(held.weights_bytes + kv_bytes * load.tail_context, site.capacity)
@@ -184,10 +202,25 @@ def decode_table(site: Site, load: Load, batches: tuple[int, ...], draft: float 
     occupied = grid.devices / grid.attention_dp
     attention = full.group_seconds[demand.GROUPS.index("attention_core")] / full.seconds
     table = DecodeTable(
-        grid, slots, mean.seconds / gain, full.seconds / gain, grid.devices * mean.seconds / (slots * gain), weights,
-        kv_bytes, request_bytes, full.compute, full.memory, full.network, full.overhead, attention, append.seconds,
-        per_token, per_area, occupied * per_token, occupied * per_area,
-    )  # fmt: skip
+        grid,
+        slots,
+        mean.seconds / gain,
+        full.seconds / gain,
+        grid.devices * mean.seconds / (slots * gain),
+        weights,
+        kv_bytes,
+        request_bytes,
+        full.compute,
+        full.memory,
+        full.network,
+        full.overhead,
+        attention,
+        append.seconds,
+        per_token,
+        per_area,
+        occupied * per_token,
+        occupied * per_area,
+    )
     used = weights + batch / grid.attention_dp * request_bytes
     return _kept(table, [table.work, full.seconds, used])
 

@@ -18,7 +18,7 @@ from dse.physics.calibration import PROVISIONAL, Calibration
 from dse.physics.shape import Shape
 from dse.physics.work import ledger
 from dse.search import mappings, passes, phases, supply
-from dse.search.points import ClassShape, Operation
+from dse.search.sides import ClassShape, Operation
 
 NATIVE = "native"
 NONE = "none"
@@ -67,11 +67,19 @@ class Plan:
         settings = problem.serving
         calibration = PROVISIONAL._replace(overlap=settings.overlap)
         return cls(
-            problem, names, supply.fleet([problem.devices[name] for name in names], problem.memories, problem.prices),
+            problem,
+            names,
+            supply.fleet([problem.devices[name] for name in names], problem.memories, problem.prices),
             tuple(_class_plan(agent, settings.percentile / 100) for agent in problem.agents),
-            Operation(settings.utilisation, settings.percentile, settings.affinity, settings.discipline == "fcfs",
-                      settings.arrival_scv), calibration,
-        )  # fmt: skip
+            Operation(
+                settings.utilisation,
+                settings.percentile,
+                settings.affinity,
+                settings.discipline == "fcfs",
+                settings.arrival_scv,
+            ),
+            calibration,
+        )
 
     def coefficients(self, device: str, topology: str) -> Coefficients:
         """Coefficients of a topology; the native one is the device's own."""
@@ -98,7 +106,9 @@ class Plan:
     def prefill(self, key: TableKey) -> phases.PrefillTable:
         """Prefill table, made at the first call."""
         if key not in self._prefill:
-            made = phases.prefill_table(self._site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens)
+            made = phases.prefill_table(
+                self._site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens
+            )
             self._prefill[key] = made
         return self._prefill[key]
 
@@ -106,7 +116,9 @@ class Plan:
         """Decode table, made at the first call."""
         if key not in self._decode:
             settings, draft = self.problem.serving, float(key.draft_length)
-            gain = float(serving.speculative_gain(np.asarray(draft), settings.acceptance)) / (1 + draft * settings.draft_cost)
+            gain = float(serving.speculative_gain(np.asarray(draft), settings.acceptance)) / (
+                1 + draft * settings.draft_cost
+            )
             batches = tuple(mappings.powers_of_two(settings.max_batch))
             self._decode[key] = phases.decode_table(self._site(key), self.classes[key.agent].load, batches, draft, gain)
         return self._decode[key]
@@ -115,15 +127,21 @@ class Plan:
         device, plan, settings = self.problem.devices[key.device], self.classes[key.agent], self.problem.serving
         assert device.memory is not None
         row = self.devices.index(key.device)
-        scale = max(float(value) for side in ("prefill", "decode") for value in self.problem.levers[f"{side}.memory_scale"])
-        largest = max(float(self.fleet.capacity[row]), min(float(self.fleet.capacity_limit[row]), device.memory.capacity * scale))
+        scale = max(
+            float(value) for side in ("prefill", "decode") for value in self.problem.levers[f"{side}.memory_scale"]
+        )
+        largest = max(
+            float(self.fleet.capacity[row]), min(float(self.fleet.capacity_limit[row]), device.memory.capacity * scale)
+        )
         model = plan.agent.model
         return phases.Site(
-            plan.model, passes.precision(model, key.weight_dtype, key.kv_dtype),
+            plan.model,
+            passes.precision(model, key.weight_dtype, key.kv_dtype),
             passes.supply(device, model, key.weight_dtype, key.kv_dtype, self.calibration),
             self.network(key.device, key.topology, key.optical_bandwidth),
-            largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve, self.calibration,
-        )  # fmt: skip
+            largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve,
+            self.calibration,
+        )
 
 
 def _class_plan(agent: Agent, level: float) -> ClassPlan:
@@ -137,9 +155,16 @@ def _class_plan(agent: Agent, level: float) -> ClassPlan:
     cold = np.isin(atoms.kind, (FIRST, BROKEN))
     share = weights[0] * cold
     shape = ClassShape(
-        served, work.curves, atoms, work.steps, float(share @ atoms.fresh), float(share @ atoms.area), ttft, tpot,
+        served,
+        work.curves,
+        atoms,
+        work.steps,
+        float(share @ atoms.fresh),
+        float(share @ atoms.area),
+        ttft,
+        tpot,
         ttft + max(long_output - 1, 0) * tpot,
-    )  # fmt: skip
+    )
     context = served.output_context / served.output + served.output_squared / served.output / 2
     load = phases.Load(served.fresh, served.area, served.cached, served.output, context, work.longest.p99)
     return ClassPlan(agent, shape, passes.model_shape(agent.model), load)

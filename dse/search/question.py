@@ -10,19 +10,10 @@ from functools import partial
 from dse.facts.levers import REGISTRY
 from dse.facts.metrics import METRICS
 from dse.facts.problem import Problem, dump
-from dse.search.axes import Choice, Designs, Inert, Pair
+from dse.search.axes import Choice, Designs
 from dse.search.budget import Budget
 from dse.search.metrics import Goal, Metrics
-from dse.search.space import Space, space
-
-OFFLOAD = Inert("serving", frozenset({"attention_offload"}))
-"""The second device of the decode pool then runs the attention: the two devices are not exchangeable."""
-
-PAIRS = (
-    Pair("prefill.device", "prefill.second_device"),
-    Pair("decode.device", "decode.second_device", distinct=(OFFLOAD,)),
-)
-"""Device pairs of which the order has no meaning."""
+from dse.search.space import Space
 
 
 @dataclass(frozen=True)
@@ -56,15 +47,6 @@ class Question:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def space_of(problem: Problem) -> Space:
-    """Space of all architectures of a study."""
-    inert = {
-        name: [Inert(lever, choices) for lever, choices in rules]
-        for name, rules in problem.conditions.items()
-    }
-    return space(problem.levers, inert, PAIRS)
-
-
 def limits(problem: Problem) -> Budget:
     """Budget that a study states."""
     stated = problem.budget
@@ -77,7 +59,7 @@ def question(problem: Problem) -> Question:
 
     return Question(
         name=problem.name,
-        space=space_of(problem),
+        space=Space.of(problem),
         goals=tuple(Goal(o.column, o.maximize, o.unit) for o in problem.objectives),
         evaluate=partial(evaluate, problem),
         units={name: lever.unit for name, lever in REGISTRY.items()}

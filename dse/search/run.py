@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dse.facts.errors import Mistake, SpecError
 from dse.search.archive import Archive, Ledger
 from dse.search.frontier import ParetoSet
 from dse.search.metrics import Metrics
@@ -31,8 +32,9 @@ HISTORY = "history.csv"
 JOURNAL = "study.journal"
 
 
-class RunError(Exception):
-    """A run folder that cannot be used; the message says what to do."""
+def refused(where: Path | str, why: str) -> SpecError:
+    """Error for a run folder or a storage that cannot be used."""
+    return SpecError([Mistake(str(where), 0, 0, "", why)])
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Epoch:
     """State of the engine before the batch that was in progress."""
     evaluations: int
     """Designs scored up to that state."""
+    spent: int
+    """Designs scored in all, those of an unfinished batch included."""
     seconds: float
     history: tuple[tuple[float, ...], ...]
     """(evaluations, seconds, front size, hypervolume) over time."""
@@ -107,7 +111,7 @@ def new_folder(root: Path, study: str) -> Path:
         link.symlink_to(folder.name, target_is_directory=True)
         link.replace(folder.parent / "last")
         return folder
-    raise RunError(f"{root / study}: a thousand runs were started in one second")
+    raise refused(root / study, "a thousand runs were started in one second")
 
 
 @contextmanager
@@ -117,7 +121,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RunError(f"{folder}: another process is working on this run") from None
+            raise refused(folder, "another process is working on this run") from None
         yield
 
 
@@ -130,6 +134,7 @@ def save_epoch(folder: Path, epoch: Epoch) -> None:
         "archive/violation": archive.metrics.violation,
         "history": np.array(epoch.history, dtype=np.float64).reshape(-1, 4),
         "evaluations": np.array(epoch.evaluations),
+        "spent": np.array(epoch.spent),
         "seconds": np.array(epoch.seconds),
         "finished": np.array(epoch.finished),
     }
@@ -151,11 +156,11 @@ def load_epoch(folder: Path) -> Epoch:
     """Read the newest archive that is whole."""
     for name in (ARCHIVE, PREVIOUS):
         try:
-            with np.load(folder / name, allow_pickle=False) as arrays:
+            with (folder / name).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return _epoch({key: arrays[key] for key in arrays.files})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
-    raise RunError(f"{folder}: no readable {ARCHIVE}: start a new run instead of resuming this one")
+    raise refused(folder, f"no readable {ARCHIVE}: start a new run instead of resuming this one")
 
 
 def _epoch(arrays: Mapping[str, np.ndarray]) -> Epoch:
@@ -169,6 +174,7 @@ def _epoch(arrays: Mapping[str, np.ndarray]) -> Epoch:
         ledger=Ledger(**part("ledger/")),
         engine=part("engine/"),
         evaluations=int(arrays["evaluations"]),
+        spent=int(arrays["spent"]),
         seconds=float(arrays["seconds"]),
         history=tuple(tuple(line) for line in arrays["history"].tolist()),
         finished=bool(arrays["finished"]),
@@ -180,7 +186,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise RunError(f"{folder}: no readable {MANIFEST}: this is not the folder of a run") from None
+        raise refused(folder, f"no readable {MANIFEST}: this is not the folder of a run") from None
     return manifest
 
 
@@ -193,7 +199,7 @@ def refuse_other(manifest: Mapping[str, Any], question: Question) -> None:
     if before["objectives"] != now["objectives"]:
         differences.append(f"objectives were {before['objectives']}, are {now['objectives']}")
     what = "; ".join(differences) or "the same levers, but models, devices, prices or parameters changed"
-    raise RunError(f"the run was made for another study: {what}. Start a new run")
+    raise refused(manifest["study"], f"the run was made for another study: {what}. Start a new run")
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

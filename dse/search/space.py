@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,28 @@ BLOCK = 16_384
 
 COUNTABLE = 2**62
 """Largest group that is numbered with 64-bit integers."""
+
+
+OFFLOAD = Inert("serving", frozenset({"attention_offload"}))
+"""The second device of the decode pool then runs the attention: the two devices are not exchangeable."""
+
+PAIRS = (
+    Pair("prefill.device", "prefill.second_device"),
+    Pair("decode.device", "decode.second_device", distinct=(OFFLOAD,)),
+)
+"""Device pairs of which the order has no meaning."""
+
+
+class Levers(Protocol):
+    """What a space needs of a study; `dse.facts.problem.Problem` has it."""
+
+    @property
+    def levers(self) -> Mapping[str, tuple[Choice, ...]]:
+        """Lever -> choices."""
+
+    @property
+    def conditions(self) -> Mapping[str, tuple[tuple[str, frozenset[Choice]], ...]]:
+        """Lever -> (other lever, choices of it under which the lever has no effect)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,12 @@ class Space:
 
     axes: tuple[Axis, ...]
     pairs: tuple[Pair, ...] = ()
+
+    @staticmethod
+    def of(problem: Levers) -> "Space":
+        """Space of all architectures of a study."""
+        inert = {name: [Inert(*rule) for rule in rules] for name, rules in problem.conditions.items()}
+        return space(problem.levers, inert, PAIRS)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

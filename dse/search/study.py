@@ -25,7 +25,7 @@ from dse.search.frontier import INERT, KNEES, ParetoSet, shown
 from dse.search.metrics import Metrics, minimised, scores
 from dse.search.optuna_engine import LARGE, quiet
 from dse.search.question import Question
-from dse.search.run import JOURNAL, Run, RunError, difference
+from dse.search.run import JOURNAL, Run, difference, refused
 
 TRIALS = 3000
 """Most trials of a published study."""
@@ -118,7 +118,7 @@ def _foreign(storage: BaseStorage, name: str, question: Question) -> list[optuna
     before = study.user_attrs.get("signature", {"levers": {}})["levers"]
     changed = difference(before, json.loads(json.dumps(question.signature))["levers"])
     if changed:
-        raise RunError(f"the storage holds a study `{name}` of another space: {'; '.join(changed)}")
+        raise refused(name, f"the storage holds a study of this name and another space: {'; '.join(changed)}")
     return [trial for trial in study.trials if OURS not in trial.user_attrs and trial.state.is_finished()]
 
 

@@ -85,13 +85,17 @@ def _row(device: Accelerator, memories: Mapping[str, Memory], prices: PriceSet) 
     price = prices.memory.get(device.memory.technology)
     all_in = device.tco.all_in_power if device.tco else None
     return (
-        system_capital(device, prices), device.memory.capacity, device.memory.bandwidth, max(limit, device.memory.capacity),
-        price.likely if price else np.nan, device.power,
+        system_capital(device, prices),
+        device.memory.capacity,
+        device.memory.bandwidth,
+        max(limit, device.memory.capacity),
+        price.likely if price else np.nan,
+        device.power,
         all_in / prices.pue.likely - device.power if all_in else HOST_POWER,
         device.host_link.bandwidth if device.host_link else 1.0,
         (device.scale_up.bandwidth if device.scale_up else None) or 1.0,
         device.scale_out.bandwidth if device.scale_out else 1.0,
-    )  # fmt: skip
+    )
 
 
 class Options(NamedTuple):
@@ -117,17 +121,13 @@ class Economics(NamedTuple):
 def economics(table: Fleet, device: IntArray, options: Options, prices: PriceSet, optics: Link) -> Economics:
     """Price and power of one accelerator of a pool, with its memory, host DRAM, pool share, optics and fabric."""
     extra_memory = (options.memory_scale - 1) * table.capacity[device]
-    package = cost.memory_capex(
-        extra_memory, np.nan_to_num(table.memory_price[device]), prices.vendor_margin.likely
-    )
+    package = cost.memory_capex(extra_memory, np.nan_to_num(table.memory_price[device]), prices.vendor_margin.likely)
     dram = np.maximum(options.host_memory - prices.host_share_memory, 0) * prices.memory["ddr5_rdimm"].likely
     pooled = options.pool_memory * options.pool_price
     ports = 2 * options.optical_bandwidth * prices.optics.likely
     capital = table.capital[device] + package + dram + pooled + ports + options.fabric_capital
     light = options.optical_bandwidth * 2 * (optics.energy.likely if optics.energy else 0.0)
-    memory_power = DRAM_POWER * (
-        np.maximum(options.host_memory - prices.host_share_memory, 0) + options.pool_memory
-    )
+    memory_power = DRAM_POWER * (np.maximum(options.host_memory - prices.host_share_memory, 0) + options.pool_memory)
     extra = memory_power + light + options.fabric_power
     power = cost.facility_power(table.power[device], table.host_power[device], extra, prices.pue.likely)
     rate = cost.capex_rate(capital, yearly_share(prices), 1 - prices.spare_fraction.likely) * (

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dse.facts.errors import SpecError
 from dse.search import engines, pareto
 from dse.search.engines import Outlook, choose
 from dse.search.metrics import scores
@@ -131,5 +132,5 @@ def test_auto_chooses_by_size_budget_and_pace_and_says_why(outlook, name):
 
 
 def test_an_unknown_sampler_lists_the_known(ask):
-    with pytest.raises(ValueError, match="known are auto, exhaustive"):
+    with pytest.raises(SpecError, match="known are auto, exhaustive"):
         ask("small", "10 evaluations", sampler="anneal")

@@ -1,6 +1,5 @@
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,14 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dse.facts.errors import SpecError
 from dse.search import pareto, run
 from dse.search.axes import Designs
 from dse.search.budget import Budget, budget
 from dse.search.metrics import Metrics
 from dse.search.question import Question
-from dse.search.run import RunError, load_epoch, open_run
+from dse.search.run import load_epoch, open_run
 
 FILES = {"manifest.json", "summary.json", "front.csv", "history.csv", "archive.npz", "study.journal"}
+
+
+def names(folder):
+    return {entry.name for entry in folder.iterdir()}
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Interrupted:
 
 def test_a_run_leaves_its_files_and_nothing_else(ask):
     found = ask("small", "400 evaluations", sampler="random")
-    assert FILES <= set(os.listdir(found.folder)) <= FILES | {".lock", "archive.previous.npz"}
+    assert FILES <= names(found.folder) <= FILES | {".lock", "archive.previous.npz"}
     assert (found.folder.parent / "last").resolve() == found.folder.resolve()
 
 
@@ -79,16 +83,21 @@ def test_the_reference_point_is_the_worst_feasible_of_the_seeded_sample(ask, toy
     found = ask("medium", "300 evaluations", seed=4)
     toy = toys["medium"]
     metrics = toy(toy.space.sample(256, 4))
-    assert found.manifest["reference_point"]["cost"] == pytest.approx(metrics.columns["cost"][metrics.feasible].max())
+    assert found.manifest["reference_point"]["cost"] == pytest.approx(
+        metrics.columns["cost"][metrics.feasible].max()
+    )
 
 
-@pytest.mark.parametrize("sampler", ["evolution_polish", "exhaustive", "random", "nsga2"])
-def test_a_resumed_run_finds_what_an_uninterrupted_one_finds(sampler, ask):
-    first = ask("small", "330 evaluations", sampler=sampler)
-    resumed = ask("small", "700 evaluations", sampler=sampler, resume=first.folder)
-    whole = ask("small", "700 evaluations", sampler=sampler)
+@pytest.mark.parametrize(
+    ("sampler", "pause", "end"),
+    [("evolution_polish", 330, 700), ("exhaustive", 330, 700), ("random", 330, 700), ("nsga2", 150, 220)],
+)
+def test_a_resumed_run_finds_what_an_uninterrupted_one_finds(sampler, pause, end, ask):
+    first = ask("small", f"{pause} evaluations", sampler=sampler)
+    resumed = ask("small", f"{end} evaluations", sampler=sampler, resume=first.folder)
+    whole = ask("small", f"{end} evaluations", sampler=sampler)
     assert resumed.front().csv() == whole.front().csv()
-    assert resumed.summary["evaluations"] == whole.summary["evaluations"] == 700
+    assert resumed.summary["evaluations"] == whole.summary["evaluations"] == end
     assert resumed.summary["hypervolume"] == whole.summary["hypervolume"]
 
 
@@ -113,7 +122,7 @@ def test_ctrl_c_leaves_a_valid_run_that_can_be_continued(after, sampler, ask, to
     stopped = ask("small", "900 evaluations", sampler=sampler, toy=broken)
     assert stopped.summary["interrupted"]
     assert 0 < stopped.summary["evaluations"] < 900
-    assert FILES <= set(os.listdir(stopped.folder))
+    assert names(stopped.folder) >= FILES
     resumed = ask("small", "900 evaluations", sampler=sampler, resume=stopped.folder)
     whole = ask("small", "900 evaluations", sampler=sampler)
     assert resumed.front().csv() == whole.front().csv()
@@ -122,7 +131,10 @@ def test_ctrl_c_leaves_a_valid_run_that_can_be_continued(after, sampler, ask, to
 def test_ctrl_c_with_workers_ends_quickly_and_cleanly(tmp_path):
     script = Path(__file__).with_name("interrupt.py")
     child = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout is not None
     assert child.stdout.readline().strip() == "searching"
@@ -146,19 +158,19 @@ def test_without_a_readable_archive_the_message_says_what_to_do(ask):
     first = ask("small", "300 evaluations")
     for name in (run.ARCHIVE, run.PREVIOUS):
         (first.folder / name).write_bytes(b"PK")
-    with pytest.raises(RunError, match="start a new run"):
+    with pytest.raises(SpecError, match="start a new run"):
         load_epoch(first.folder)
 
 
 def test_a_run_of_another_study_is_refused_with_the_difference(ask):
     first = ask("small", "300 evaluations")
-    with pytest.raises(RunError, match="lever host is gone"):
+    with pytest.raises(SpecError, match="lever host is gone"):
         ask("tight", "500 evaluations", resume=first.folder)
 
 
 def test_a_folder_belongs_to_one_process(ask):
     first = ask("small", "300 evaluations")
-    with run.locked(first.folder), pytest.raises(RunError, match="another process"):
+    with run.locked(first.folder), pytest.raises(SpecError, match="another process"):
         ask("small", "500 evaluations", resume=first.folder)
 
 
@@ -227,5 +239,5 @@ def test_budgets_are_read(text, limits):
 
 
 def test_a_budget_without_unit_is_refused():
-    with pytest.raises(ValueError, match="for example"):
+    with pytest.raises(SpecError, match="for example"):
         budget("60")

@@ -1,8 +1,9 @@
 import optuna
 import pytest
 
+from dse.facts.errors import SpecError
 from dse.search.metrics import Goal
-from dse.search.run import RunError
+from dse.search.run import load_epoch
 from dse.search.study import OURS, TRIALS, objective, open_storage, record
 
 
@@ -86,7 +87,9 @@ def test_a_storage_with_another_space_is_refused(ask, tmp_path):
         storage=open_storage(where),
         directions=["minimize", "maximize", "minimize"],
     )
-    other.set_user_attr("signature", {"levers": {"colour": ["red"]}, "objectives": [list(Goal("a", False, "1"))]})
-    ledger = __import__("dse.search.run", fromlist=["load_epoch"]).load_epoch(found.folder).ledger
-    with pytest.raises(RunError, match="lever colour is gone"):
+    other.set_user_attr(
+        "signature", {"levers": {"colour": ["red"]}, "objectives": [list(Goal("a", False, "1"))]}
+    )
+    ledger = load_epoch(found.folder).ledger
+    with pytest.raises(SpecError, match="lever colour is gone"):
         record(found, ledger, where)

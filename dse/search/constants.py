@@ -1,0 +1,90 @@
+"""The calibration file as the constants of physics, and back."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dse.facts.calibration import CalibrationFile, load
+from dse.physics.calibration import Calibration, Curve, Curves, NetworkConstants, Overheads
+from dse.physics.closed_loop import Engine
+from dse.search.calibrate import Residuals
+
+DIGITS = 4
+"""Significant digits of a constant in the file: more than the fit is worth."""
+
+
+class Constants(NamedTuple):
+    """Constants of passes, of engines, and the spread that they leave."""
+
+    calibration: Calibration
+    engines: dict[str, Engine]
+    bands: dict[str, tuple[float, float]]
+    """Factors on a prediction between which two thirds of the measurements of a class lie [1]."""
+
+
+@lru_cache(maxsize=8)
+def constants(path: str | Path | None = None) -> Constants:
+    """Constants of a calibration file; without a path those that ship with the package.
+
+    >>> 0 < constants().calibration.overhead.step < 1e-2
+    True
+    """
+    return from_file(load(path))
+
+
+def from_file(file: CalibrationFile) -> Constants:
+    """Constants of a calibration."""
+    rows = file.model_dump()
+    curves = {
+        name: Curves(*(Curve(**rows[name][width]) for width in Curves._fields)) for name in ("linear", "attention", "experts")
+    }
+    calibration = Calibration(
+        **curves,
+        network=NetworkConstants(**rows["network"]),
+        overhead=Overheads(**rows["overhead"]),
+        mask_tokens=file.mask_tokens,
+        expert_skew=file.expert_skew,
+        overlap=file.overlap,
+    )
+    engines = {name: Engine(**row) for name, row in rows["engines"].items()}
+    return Constants(calibration, engines, {name: (band.low, band.high) for name, band in file.bands.items()})
+
+
+def to_file(
+    calibration: Calibration, engines: dict[str, Engine], residuals: Sequence[Residuals], provenance: dict[str, str]
+) -> CalibrationFile:
+    """Calibration file of fitted constants."""
+    units = {"half_rows": "tok", "mask_tokens": "tok"}
+    seconds = {"floor", "alpha", "hop", "pipeline", "direct_alpha", "exchange_alpha", "layer", "step", "request", "first", "client"}
+
+    def row(value: Any, *, engine: bool = False) -> Any:
+        if hasattr(value, "_asdict"):
+            return {name: written(name, own, engine) for name, own in value._asdict().items()}
+        return value
+
+    def written(name: str, value: Any, engine: bool) -> Any:
+        if hasattr(value, "_asdict"):
+            return row(value, engine=engine)
+        number = float(f"{value:.{DIGITS}g}")
+        if name in seconds and not (engine and name == "step"):
+            return f"{number * 1e6:.{DIGITS}g} us"
+        return f"{number:g} {units[name]}" if name in units else number
+
+    bands = {
+        own.name: {
+            "samples": own.ratio.size,
+            "median_error": round(own.median_error, DIGITS),
+            "low": round(own.band[0], DIGITS),
+            "high": round(own.band[1], DIGITS),
+        }
+        for own in residuals
+    }
+    return CalibrationFile.model_validate(
+        {
+            "provenance": provenance,
+            **row(calibration),
+            "engines": {name: row(engine, engine=True) for name, engine in engines.items()},
+            "bands": bands,
+        }
+    )

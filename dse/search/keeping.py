@@ -1,0 +1,107 @@
+"""Keeping KV between steps: how long each tier can hold it, and what is lost when it cannot."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import FloatArray, IntArray
+from dse.physics import retention
+from dse.search.sides import Setting
+
+
+class Kept(NamedTuple):
+    """Retention of a class: how long KV is kept, what hits, from where, and what is lost."""
+
+    time: FloatArray
+    """Retention time of the largest tier [s]."""
+    hit: FloatArray
+    """Share of resumptions that find their prefix [1]."""
+    restored: FloatArray
+    """Share of these that find it below HBM [1]."""
+    from_pool: FloatArray
+    """1 where most of these come from the pool, 0 where from host DRAM."""
+    lost_tokens: FloatArray
+    """Tokens recomputed per step [tok]."""
+    lost_area: FloatArray
+    """Attention area recomputed per step [tok²]."""
+    host_tokens: FloatArray
+    """Tokens read back from host DRAM per step [tok]."""
+    pool_tokens: FloatArray
+    """Tokens read back from the pool per step [tok]."""
+    idle_share: FloatArray
+    """Idle over active KV in the owner's HBM [1]."""
+
+
+def kept(at: Setting) -> Kept:
+    """Solve the retention time of each tier from the memory that the KV's owner has left.
+
+    Instances belong to one class, so each class has its own characteristic time per tier; tiers are inclusive.
+    """
+    times = _times(at, _token_capacity(at))
+    near, curves = at.operation.affinity, at.shape.curves
+    hits = [near * curves.at("hit_by_time", time) for time in times]
+    found = [near * curves.at("restore_tokens", time) for time in times]
+    tokens, area = (
+        near * curves.at(name, times[2]) + (1 - near) * getattr(curves, name)[0]
+        for name in ("miss_tokens", "miss_area")
+    )
+    busy, spare = _busy(at), _spare(at)
+    return Kept(
+        time=times[2],
+        hit=hits[2],
+        restored=(hits[2] - hits[0]) / np.maximum(hits[2], 1e-12),
+        from_pool=(hits[2] - hits[1] > hits[1] - hits[0]).astype(float),
+        lost_tokens=tokens,
+        lost_area=area,
+        host_tokens=found[1] - found[0],
+        pool_tokens=found[2] - found[1],
+        idle_share=spare / np.maximum(busy, 1.0),
+    )
+
+
+def prefill_demand(at: Setting, rows: IntArray, tokens: FloatArray, area: FloatArray) -> FloatArray:
+    """Device-seconds of prefill per step when a step recomputes this many tokens and area more; (r,) or (r, g)."""
+    work_token, work_area = at.prefill.work_token[rows], at.prefill.work_area[rows]
+    if tokens.shape != rows.shape:
+        work_token, work_area = work_token[:, None], work_area[:, None]
+    fresh, whole = at.shape.moments.fresh + tokens, at.shape.moments.area + area
+    return np.asarray((work_token * fresh + work_area * whole) / at.operation.utilisation)
+
+
+def _busy(at: Setting) -> FloatArray:
+    """Active KV on a decode device at the mean busy slots [B]."""
+    decode = at.decode
+    return decode.slots / decode.batch * decode.rank_requests * decode.request_bytes
+
+
+def _spare(at: Setting) -> FloatArray:
+    """HBM of the owner's devices that idle KV may fill [B]."""
+    on_prefill = at.at_home("prefill")
+    room = np.where(on_prefill, at.prefill.room - at.prefill.tail_bytes, at.decode.room - _busy(at))
+    return np.maximum(np.where(at.at_home("shared"), 0.0, room), 0.0)
+
+
+def _token_capacity(at: Setting) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Tokens that HBM, host DRAM and pool can keep, per device of the owner; each tier holds what is above it."""
+    on_prefill, prefill, decode = at.at_home("prefill"), at.prefill, at.decode
+    spread = np.where(on_prefill, prefill.kv_bytes * prefill.rank_devices, decode.kv_bytes * decode.rank_devices)
+    hbm = _spare(at) / spread
+    host = np.where(at.at_home("shared"), 0.0, np.where(on_prefill, prefill.host_bytes, decode.host_bytes))
+    spill = np.maximum(decode.rank_requests * decode.request_bytes - decode.room, 0)
+    pool = np.maximum(at.pool.capacity - spill, 0)
+    below = np.maximum(hbm, host / at.kv_token)
+    return hbm, below, np.maximum(below, pool / at.kv_token)
+
+
+def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray]) -> list[FloatArray]:
+    """Characteristic time of each tier; where the prefill pool is home, its size depends on the misses."""
+    curves = at.shape.curves
+    grid, occupancy = curves.retention[:-1], curves.occupancy[:-1]
+    seconds = at.shape.moments.output * at.decode.work
+    rows = np.flatnonzero(at.at_home("prefill"))
+    if rows.size:
+        demand = prefill_demand(at, rows, curves.miss_tokens[None, :-1], curves.miss_area[None, :-1])
+        top = retention.self_consistent_time(grid, occupancy, np.zeros(rows.size), tiers[2][rows], demand)
+        seconds = seconds.copy()
+        seconds[rows] = prefill_demand(at, rows, curves.at("miss_tokens", top), curves.at("miss_area", top))
+    return [retention.characteristic_time(grid, occupancy, tier * seconds) for tier in tiers]
