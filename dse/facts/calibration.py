@@ -83,10 +83,6 @@ class EngineRow(Strict):
     """Prefills that precede a request's own whatever the batch."""
     wave: Ratio
     """Further ones per request in the batch and share of time spent on prefill."""
-    interference: Ratio
-    """Time that a prefill takes from running requests over its own."""
-    step: Ratio
-    """Decode step over the one of the model."""
 
 
 class Band(Strict):
@@ -115,6 +111,10 @@ class Provenance(Strict):
     """How the constants were fitted."""
     fixed: str
     """Constants that were not fitted and where they are from."""
+    devices: tuple[str, ...] = ()
+    """Catalog names of the devices measured."""
+    models: tuple[str, ...] = ()
+    """Catalog names of the models measured."""
 
 
 class CalibrationFile(Strict):

@@ -4,7 +4,7 @@ An *instance* interleaves decode steps of its batch with the prefill of requests
 time is conserved over the life of a request: every request in the loop is prefilled once meanwhile,
 
 .. math:: X = t_{first} + o\,\text{TPOT}, \qquad t_{first} = t_0 + h\,B + k\,t_p, \qquad
-          o\,\text{TPOT} = o\,t_d + \gamma\,(B - k)\,t_p                                         (L1)
+          o\,\text{TPOT} = o\,t_d + (B - k)\,t_p                                         (L1)
 
 where t_p is the prefill of one request, t_d the decode step of the whole batch and k of the B prefills fall before the
 first token: its own and those of requests that arrived together with it. Requests of equal length stay together, so k
@@ -29,15 +29,11 @@ class Engine(NamedTuple):
     """Prefills that precede a request's own whatever the batch [1]."""
     wave: float
     """Prefills that precede a request's own, per request in the batch and share of time spent on prefill [1]."""
-    interference: float
-    """Time that a prefill takes from the running requests over its own [1]."""
-    step: float
-    """Decode step over the one of the model [1]."""
 
     def scaled(self, speed: float) -> "Engine":
         """Engine of a machine in which everything is faster by a factor.
 
-        >>> Engine(0.1, 1, 1, 0.1, 1, 1).scaled(2.0).first
+        >>> Engine(0.1, 1, 1, 0.1).scaled(2.0).first
         0.05
         """
         return self._replace(first=self.first / speed, client=self.client / speed)
@@ -95,7 +91,7 @@ def prefills_before_first_token(batch: FloatArray, share: FloatArray, engine: En
     A request meets the others' prefills the more, the more of the time they take (rho); and those that ended together
     with its predecessor always. Source: form derived here, constants fitted to first tokens of three engines.
 
-    >>> prefills_before_first_token(np.array([1.0, 8.0]), np.array(0.5), Engine(0, 0, 2, 0.2, 1, 1)).tolist()
+    >>> prefills_before_first_token(np.array([1.0, 8.0]), np.array(0.5), Engine(0, 0, 2, 0.2)).tolist()
     [1.0, 3.45]
     """
     return np.minimum(
@@ -128,7 +124,7 @@ def aggregated(
     device time (L1); Little 1961.
 
     >>> alone = aggregated(np.array([1.0]), np.array([9.0]), np.array([100.0]), (np.array([0.2]), np.array([0.01])),
-    ...                    Engine(0, 0, 2, 0.1, 1, 1))
+    ...                    Engine(0, 0, 2, 0.1))
     >>> alone.ttft.tolist(), alone.tpot.tolist()
     ([0.2], [0.01])
     """
@@ -136,7 +132,7 @@ def aggregated(
     batch = np.minimum(np.maximum(clients, 1.0), np.maximum(slots, 1.0))
     before = prefills_before_first_token(batch, prefill_share(batch, output, prefill, step), engine)
     first = engine.first + engine.client * batch + before * prefill
-    tpot = engine.step * step + engine.interference * prefill * np.maximum(batch - before, 0.0) / output
+    tpot = step + prefill * np.maximum(batch - before, 0.0) / output
     waiting = np.maximum(clients / batch - 1, 0.0)
     return Served(first + waiting * (first + output * tpot), tpot, batch)
 
@@ -145,7 +141,7 @@ class Fleet(NamedTuple):
     """Instances of a disaggregated system."""
 
     prefill: FloatArray
-    """Prefill instances (n,) [1]."""
+    """Prefill ranks that work on requests of their own (n,) [1]."""
     decode: FloatArray
     """Decode instances (n,) [1]."""
 
@@ -155,8 +151,8 @@ def disaggregated(
 ) -> Served:
     r"""Latencies where prefill and decode run on instances of their own.
 
-    .. math:: \text{TTFT} = t_0 + t_{kv} + t_p \max\left(1,\; Q\right), \quad
-              Q + \frac{D}{t_p} P\,\rho = C, \qquad \text{TPOT} = t_d                              (L5)
+    .. math:: \text{TTFT} = t_0 + h\,C + t_{kv} + \max\left(k\,t_p,\; \frac{C\,t_p}{P} - o\,t_d\right), \quad
+              \text{TPOT} = t_d                                                          (L5)
 
     Parameters
     ----------
@@ -176,15 +172,14 @@ def disaggregated(
     where it does not, everyone who is not decoding queues for it. Source: Denning and Buzen 1978 (operational analysis).
 
     >>> two = disaggregated(np.array([4.0]), Fleet(np.array([1.0]), np.array([1.0])), np.array([1000.0]),
-    ...                     (np.array([0.1]), np.array([0.01]), np.array([0.0])), Engine(0, 0, 0, 0, 1, 1))
+    ...                     (np.array([0.1]), np.array([0.01]), np.array([0.0])), Engine(0, 0, 0, 0))
     >>> round(float(two.ttft[0]), 2), two.tpot.tolist()
     (0.1, [0.01])
     """
     prefill, step, transfer = times
-    tpot = engine.step * step
-    decoding = output * tpot
-    share = np.minimum(clients, 1 + clients * prefill / fleet.prefill / np.maximum(prefill + decoding, 1e-12))
-    light = prefill * (1 + (share - 1) / 2)
+    decoding = output * step
+    share = prefill_share(clients / fleet.prefill, output, prefill, step)
+    light = prefill * prefills_before_first_token(np.maximum(clients / fleet.prefill, 1.0), share, engine)
     queued = clients * prefill / fleet.prefill - decoding
-    ttft = engine.first + transfer + np.maximum(light, queued)
-    return Served(ttft, tpot, clients * decoding / (ttft + decoding) / fleet.decode)
+    ttft = engine.first + engine.client * clients + transfer + np.maximum(light, queued)
+    return Served(ttft, step, clients * decoding / (ttft + decoding) / fleet.decode)

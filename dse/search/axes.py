@@ -159,10 +159,7 @@ def structure(axes: Sequence[Axis], pairs: Iterable[Pair]) -> Structure:
     """Translate names into indices; conditions on levers that the study does not vary are dropped."""
     place = {axis.name: index for index, axis in enumerate(axes)}
     conditions = [
-        (place[axis.name], *_mask(place, axes, rule))
-        for axis in axes
-        for rule in axis.inert
-        if rule.lever in place
+        (place[axis.name], *_mask(place, axes, rule)) for axis in axes for rule in axis.inert if rule.lever in place
     ]
     return Structure(
         sizes=tuple(len(axis.choices) for axis in axes),
@@ -172,9 +169,7 @@ def structure(axes: Sequence[Axis], pairs: Iterable[Pair]) -> Structure:
     )
 
 
-def _depth(
-    axis: int, conditions: Sequence[tuple[int, int, BoolArray]], above: frozenset[int] = frozenset()
-) -> int:
+def _depth(axis: int, conditions: Sequence[tuple[int, int, BoolArray]], above: frozenset[int] = frozenset()) -> int:
     parents = {parent for child, parent, _ in conditions if child == axis}
     if axis in above:
         raise ValueError("two levers control each other: the conditions of a space must not form a circle")

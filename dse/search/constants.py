@@ -21,6 +21,10 @@ class Constants(NamedTuple):
     engines: dict[str, Engine]
     bands: dict[str, tuple[float, float]]
     """Factors on a prediction between which two thirds of the measurements of a class lie [1]."""
+    devices: tuple[str, ...] = ()
+    """Catalog names of the devices that the constants were fitted on."""
+    models: tuple[str, ...] = ()
+    """Catalog names of the models that the constants were fitted on."""
 
 
 @lru_cache(maxsize=8)
@@ -48,26 +52,25 @@ def from_file(file: CalibrationFile) -> Constants:
         overlap=file.overlap,
     )
     engines = {name: Engine(**row) for name, row in rows["engines"].items()}
-    return Constants(calibration, engines, {name: (band.low, band.high) for name, band in file.bands.items()})
+    bands = {name: (band.low, band.high) for name, band in file.bands.items()}
+    return Constants(calibration, engines, bands, file.provenance.devices, file.provenance.models)
 
 
 def to_file(
-    calibration: Calibration, engines: dict[str, Engine], residuals: Sequence[Residuals], provenance: dict[str, str]
+    calibration: Calibration, engines: dict[str, Engine], residuals: Sequence[Residuals], provenance: dict[str, Any]
 ) -> CalibrationFile:
     """Calibration file of fitted constants."""
     units = {"half_rows": "tok", "mask_tokens": "tok"}
     seconds = {"floor", "alpha", "hop", "pipeline", "direct_alpha", "exchange_alpha", "layer", "step", "request", "first", "client"}
 
-    def row(value: Any, *, engine: bool = False) -> Any:
-        if hasattr(value, "_asdict"):
-            return {name: written(name, own, engine) for name, own in value._asdict().items()}
-        return value
+    def row(value: Any) -> dict[str, Any]:
+        return {name: written(name, own) for name, own in value._asdict().items()}
 
-    def written(name: str, value: Any, engine: bool) -> Any:
+    def written(name: str, value: Any) -> Any:
         if hasattr(value, "_asdict"):
-            return row(value, engine=engine)
+            return row(value)
         number = float(f"{value:.{DIGITS}g}")
-        if name in seconds and not (engine and name == "step"):
+        if name in seconds:
             return f"{number * 1e6:.{DIGITS}g} us"
         return f"{number:g} {units[name]}" if name in units else number
 
@@ -84,7 +87,7 @@ def to_file(
         {
             "provenance": provenance,
             **row(calibration),
-            "engines": {name: row(engine, engine=True) for name, engine in engines.items()},
+            "engines": {name: row(engine) for name, engine in engines.items()},
             "bands": bands,
         }
     )

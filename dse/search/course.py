@@ -121,9 +121,7 @@ class Course:
         self.looked = self.seconds
         feasible = self.archive is not None and self.archive.feasible
         front = self.archive.scores if self.archive is not None and feasible else np.zeros((0, 1))
-        volume = (
-            pareto.hypervolume(front, self.reference) if self.reference is not None and len(front) else 0.0
-        )
+        volume = pareto.hypervolume(front, self.reference) if self.reference is not None and len(front) else 0.0
         self.history.append((self.evaluations, self.looked, len(front), volume))
         share = max(self.plan.budget.share(self.looked, self.evaluations), self.evaluations / self.plan.size)
         rate = self.evaluations / max(self.looked, 1e-9)

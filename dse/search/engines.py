@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from dse.facts.errors import Mistake, SpecError, did_you_mean
@@ -68,6 +69,9 @@ def engine(name: str) -> Engine:
     """Engine by name; Optuna is imported only for its own samplers."""
     if name in ARRAY_ENGINES:
         return ARRAY_ENGINES[name]
+    if name == "gp" and find_spec("torch") is None:
+        why = "the sampler `gp` needs the package torch: install it, or choose `tpe`"
+        raise SpecError([Mistake("", 0, 0, "sampler", why)])
     if name in SAMPLER_ENGINES:
         return partial(_sampler, name)
     why = f"unknown sampler `{name}`: known are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"

@@ -49,18 +49,13 @@ class ParetoSet:
     def objectives(self, row: int) -> dict[str, float]:
         """Objective -> value of one row, in the unit of tables."""
         columns = self.archive.metrics.columns
-        return {
-            goal.name: float(columns[goal.name][row]) / shown(goal.unit)[1] for goal in self.question.goals
-        }
+        return {goal.name: float(columns[goal.name][row]) / shown(goal.unit)[1] for goal in self.question.goals}
 
     def levers(self, row: int) -> dict[str, str | float | int]:
         """Lever -> choice of one row; inert levers say so."""
         choices = self.question.space.decode(self.archive.rows[row])
         active = self.question.space.structure.active(self.archive.rows[row : row + 1])[0]
-        return {
-            name: choice if acts else INERT
-            for (name, choice), acts in zip(choices.items(), active, strict=True)
-        }
+        return {name: choice if acts else INERT for (name, choice), acts in zip(choices.items(), active, strict=True)}
 
     def mapping(self, row: int) -> dict[str, int]:
         """How software uses the architecture of one row."""
@@ -84,7 +79,8 @@ class ParetoSet:
             unit, scale = shown(question.unit(axis.name)) if axis.ordered else ("name", 1.0)
             table[f"{axis.name} [{unit}]"] = [_text(levers[axis.name], scale) for levers in chosen]
         for name, values in metrics.mapping.items():
-            table[f"{name} [{question.unit(name)}]"] = [str(value) for value in values[: len(self)]]
+            unit = "name" if name.rsplit(".", 1)[-1] in question.labels else question.unit(name)
+            table[f"{name} [{unit}]"] = [question.word(name, int(value)) for value in values[: len(self)]]
         return table | self._columns(results)
 
     def _columns(self, units: Mapping[str, str]) -> dict[str, list[str]]:

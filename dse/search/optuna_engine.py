@@ -183,9 +183,7 @@ def _told(trials: list[optuna.trial.FrozenTrial]) -> State:
     return {"trials": np.array(json.dumps(kept))}
 
 
-def _replay(
-    study: optuna.Study, start: Start, known: dict[bytes, Values], trials: list[dict[str, Any]]
-) -> None:
+def _replay(study: optuna.Study, start: Start, known: dict[bytes, Values], trials: list[dict[str, Any]]) -> None:
     """Restore the trials of a saved state."""
     axes = {axis.name: axis for axis in start.space.axes}
     for told in trials:

@@ -112,7 +112,7 @@ def crowding(points: FloatArray, layers: IntArray) -> FloatArray:
         edge = np.flatnonzero(np.diff(layer)) + 1
         starts, ends = np.concatenate([[0], edge]), np.concatenate([edge, [len(order)]])
         spread = np.repeat(np.maximum(value[ends - 1] - value[starts], 10.0**-DECIMALS), ends - starts)
-        gap = np.empty(len(order))
+        gap = np.zeros(len(order))
         gap[1:-1] = value[2:] - value[:-2]
         gap = gap / spread
         gap[starts] = gap[ends - 1] = 2.0
@@ -164,9 +164,7 @@ def spaced(points: FloatArray, order: Sequence[int] | IntArray, count: int) -> I
     taken: list[int] = []
     while len(taken) < wanted:
         for member in order:
-            if len(taken) < wanted and all(
-                np.abs(scaled[member] - scaled[other]).max() > distance for other in taken
-            ):
+            if len(taken) < wanted and all(np.abs(scaled[member] - scaled[other]).max() > distance for other in taken):
                 taken.append(int(member))
         distance = distance / 2 if distance > 10.0**-DECIMALS else -1.0
     return np.array(taken, dtype=np.int64)

@@ -65,7 +65,10 @@ class Plan:
         """Plan of a problem."""
         names = tuple(problem.devices)
         settings = problem.serving
-        calibration = PROVISIONAL._replace(overlap=settings.overlap)
+        fitted = PROVISIONAL
+        calibration = fitted._replace(
+            overlap=max(fitted.overlap, settings.overlap), expert_skew=max(fitted.expert_skew, settings.expert_skew)
+        )
         return cls(
             problem,
             names,

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.arrays import FloatArray, IntArray
 from dse.facts import catalog
 from dse.facts.devices import Accelerator
 from dse.physics import demand, roofline, work
-from dse.physics.calibration import Calibration, pick
+from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
 from dse.search import fabric
 from dse.search.passes import WIDTH, compute_rate, model_shape
@@ -102,13 +102,22 @@ REFERENCE_SHARE = {2.0: 0.803, 1.0: 0.72, 0.5: 0.72}
 Source: ml-engineering, accelerator chapter, snapshot 2026-08-22."""
 
 
+def computed_format(device: Accelerator, dtype: str) -> str:
+    """Format to look up a rate for: 4-bit weights without 4-bit hardware meet 16-bit activations, as measured kernels do.
+
+    >>> computed_format(catalog.accelerator("h100_sxm"), "fp4"), computed_format(catalog.accelerator("b200_sxm"), "fp4")
+    ('bf16', 'fp4')
+    """
+    return "bf16" if dtype == "fp4" and device.peak.fp4 is None else dtype
+
+
 def supply(device: Accelerator, weight: str, expert: str, attention: str) -> roofline.Supply:
     """Rates of a device for a set of formats, measured shares of the peak included."""
     if device.memory is None:
         raise ValueError(f"{device.id} has no memory bandwidth")
-    linear, linear_width = compute_rate(device, weight)
+    linear, linear_width = compute_rate(device, computed_format(device, weight))
     core, core_width = compute_rate(device, attention)
-    experts, expert_width = compute_rate(device, expert)
+    experts, expert_width = compute_rate(device, computed_format(device, expert))
     return roofline.Supply(
         linear_rate=linear,
         attention_rate=core,

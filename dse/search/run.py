@@ -215,7 +215,5 @@ def write_history(folder: Path, history: tuple[tuple[float, ...], ...]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["evaluations [designs]", "time [s]", "front [rows]", "hypervolume [decades^k]"])
-    writer.writerows(
-        [int(n), f"{seconds:.3f}", int(rows), f"{volume:.9g}"] for n, seconds, rows, volume in history
-    )
+    writer.writerows([int(n), f"{seconds:.3f}", int(rows), f"{volume:.9g}"] for n, seconds, rows, volume in history)
     write_atomic(folder / HISTORY, text.getvalue().encode())

@@ -18,6 +18,9 @@ LENGTH = 0.95
 ANY = "any"
 """Engine constants of an engine without its own."""
 
+PASS_TOKENS = 8192.0
+"""Tokens of a prefill pass [tok]. Source: defaults of TensorRT-LLM (max_num_tokens), SGLang and vLLM on these devices."""
+
 ROUNDS = 3
 """Rounds of batch and step time of disaggregated decode; two suffice to 1 % [1]."""
 
@@ -28,6 +31,8 @@ class Runs(NamedTuple):
     disaggregated: BoolArray
     clients: FloatArray
     output: FloatArray
+    packed: FloatArray
+    """Requests that one attention rank prefills in one pass [1]."""
     engine: tuple[str, ...]
     prefill: list[predict.Group]
     decode: list[predict.Group]
@@ -49,21 +54,24 @@ def runs(table: Measurements) -> Runs:
     Runs                               one prefill and one decode instance per row
     """
     split = np.array([mode == "disagg" for mode in table.text["mode"]])
-    clients = _first(table, "concurrency", "batch")
+    clients = _clients(table, split)
     prompt, output = np.array(table.numbers["isl"]) * LENGTH, np.array(table.numbers["osl"]) * LENGTH
     prefill = _instance(table, np.where(split, "prefill_", ""))
-    # Every attention rank prefills a request of its own meanwhile.
-    prefill = prefill._replace(new_tokens=prompt, batch=prefill.attention_dp)
+    # Every attention rank prefills requests of its own meanwhile, as many as a pass has room for.
+    waiting = np.maximum(np.floor(clients / prefill.attention_dp), 1.0)
+    packed = np.minimum(np.maximum(np.floor(PASS_TOKENS / prompt), 1.0), waiting)
+    prefill = prefill._replace(new_tokens=prompt, batch=packed * prefill.attention_dp)
     decode = _instance(table, np.where(split, "decode_", ""))._replace(
         batch=clients, new_tokens=np.ones_like(clients), cached_tokens=prompt + output / 2
     )
-    fleet = closed_loop.Fleet(*(_workers(table, side, split) for side in ("prefill_workers", "decode_workers")))
+    workers = (_workers(table, side, split) for side in ("prefill_workers", "decode_workers"))
+    fleet = closed_loop.Fleet(next(workers) * prefill.attention_dp, next(workers))
     held, moved = _memory(decode, prompt + output, prompt)
     resident = np.where(split, clients / fleet.decode, np.minimum(clients, np.maximum(held, 1.0)))
     decode = decode._replace(batch=resident)
     outer = np.array([_outer(name) for name in decode.device])
     return Runs(
-        split, clients, output, table.text["engine"], predict.groups(prefill), predict.groups(decode), decode, held, fleet,
+        split, clients, output, packed, table.text["engine"], predict.groups(prefill), predict.groups(decode), decode, held, fleet,
         moved / (outer * prefill.devices),
     )  # fmt: skip
 
@@ -88,9 +96,9 @@ def serve(made: Runs, calibration: Calibration, engines: dict[str, closed_loop.E
 
 
 def pass_times(made: Runs, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
-    """Prefill of one request per attention rank, and decode step of all that memory holds, of every run [s]."""
+    """Prefill of one request per attention rank, of a full pass, and decode step of all that memory holds, of every run [s]."""
     size = made.clients.size
-    return predict.seconds(made.prefill, size, calibration), predict.seconds(made.decode, size, calibration)
+    return predict.seconds(made.prefill, size, calibration) / made.packed, predict.seconds(made.decode, size, calibration)
 
 
 def engine_columns(names: tuple[str, ...], engines: dict[str, closed_loop.Engine]) -> closed_loop.Engine:
@@ -99,10 +107,15 @@ def engine_columns(names: tuple[str, ...], engines: dict[str, closed_loop.Engine
     return closed_loop.Engine(*(np.array(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
 
 
-def _first(table: Measurements, *columns: str) -> FloatArray:
-    """Largest of several columns that say the same."""
-    stacked = np.stack([np.nan_to_num(np.array(table.numbers[column]), nan=1.0) for column in columns])
-    return np.maximum(stacked.max(axis=0), 1.0)
+def _clients(table: Measurements, split: BoolArray) -> FloatArray:
+    """Requests in the loop: what a file calls concurrency or batch, else what the decode instances were made for."""
+    said = [np.nan_to_num(np.array(table.numbers[column])) for column in ("concurrency", "batch")]
+    per_rank, ranks, workers = (
+        np.nan_to_num(np.array(table.numbers[f"decode_{name}"])) for name in ("batch", "attention_dp", "workers")
+    )
+    made_for = np.where(split, per_rank * np.maximum(ranks, 1.0) * np.maximum(workers, 1.0), 0.0)
+    most = np.maximum(*said)
+    return np.maximum(np.where(most > 0, most, made_for), 1.0)
 
 
 def _instance(table: Measurements, prefix: FloatArray) -> Points:

@@ -151,12 +151,7 @@ class Space:
 
     def neighbours(self, designs: Designs) -> tuple[Designs, IntArray]:
         """Designs that differ in one lever, and the row of `designs` that each came from; none twice."""
-        moves = [
-            (axis, choice)
-            for axis, size in enumerate(self.structure.sizes)
-            for choice in range(size)
-            if size > 1
-        ]
+        moves = [(axis, choice) for axis, size in enumerate(self.structure.sizes) for choice in range(size) if size > 1]
         rows = np.repeat(designs.rows, len(moves), axis=0)
         columns, choices = np.array(moves, dtype=np.int64).reshape(-1, 2).T
         line = np.arange(len(rows))
@@ -202,15 +197,11 @@ def _group(tree: Structure, axes: tuple[int, ...]) -> Group:
     dependents = tuple(axis for axis in axes if axis not in controlling)
     sizes = [tree.sizes[axis] for axis in controllers]
     rows = np.tile(np.array(tree.rests, dtype=np.int16), (prod(sizes), 1))
-    rows[:, list(controllers)] = (
-        np.stack(np.unravel_index(np.arange(prod(sizes)), sizes), axis=1) if sizes else 0
-    )
+    rows[:, list(controllers)] = np.stack(np.unravel_index(np.arange(prod(sizes)), sizes), axis=1) if sizes else 0
     kept = rows[(tree.canonical(rows) == rows).all(axis=1)]
     radices = np.where(tree.active(kept), np.array(tree.sizes), 1)[:, list(dependents)].astype(np.int64)
     if sum(prod(line) for line in np.unique(radices, axis=0).tolist()) * len(kept) >= COUNTABLE:
-        raise OverflowError(
-            "levers that depend on each other have more than 4.6e18 combinations: use fewer steps"
-        )
+        raise OverflowError("levers that depend on each other have more than 4.6e18 combinations: use fewer steps")
     ends = np.cumsum(radices.prod(axis=1))
     return Group(controllers, dependents, kept[:, list(controllers)], radices, ends)
 

@@ -122,9 +122,7 @@ def _foreign(storage: BaseStorage, name: str, question: Question) -> list[optuna
     return [trial for trial in study.trials if OURS not in trial.user_attrs and trial.state.is_finished()]
 
 
-def _write(
-    run: Run, ledger: Ledger, storage: BaseStorage, name: str, foreign: list[optuna.trial.FrozenTrial]
-) -> None:
+def _write(run: Run, ledger: Ledger, storage: BaseStorage, name: str, foreign: list[optuna.trial.FrozenTrial]) -> None:
     question, front = run.question, run.front()
     study = optuna.create_study(
         study_name=name,
@@ -160,22 +158,17 @@ def _front_trials(front: ParetoSet, members: IntArray) -> list[optuna.trial.Froz
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
         axis.name: _distribution(question, axis) for axis in question.space.axes
     }
-    distributions |= {
-        name: optuna.distributions.IntDistribution(int(values.min()), int(values.max()))
-        for name, values in metrics.mapping.items()
-        if len(values)
-    }
     knees = {method: front.knees(3, method) for method in KNEES}
     slacks = [name for name in metrics.columns if "slack" in name]
     return [
         optuna.trial.create_trial(
-            params=_readable(question, front.archive.rows[row]) | front.mapping(row),
+            params=_readable(question, front.archive.rows[row]),
             distributions=distributions,
             values=list(front.objectives(row).values()),
-            constraints={"violation": 0.0}
-            | {name: min(-float(metrics.columns[name][row]), 0.0) for name in slacks},
+            constraints={"violation": 0.0} | {name: min(-float(metrics.columns[name][row]), 0.0) for name in slacks},
             user_attrs={
                 "design": front.ids[row],
+                "mapping": {name: question.word(name, code) for name, code in front.mapping(row).items()},
                 "knee": [method for method, rows in knees.items() if row in rows],
                 OURS: _identity(front.archive.rows[row], list(front.mapping(row).values())),
             },

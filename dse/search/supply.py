@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
+from dse.facts import catalog
 from dse.facts.devices import Accelerator
 from dse.facts.prices import PriceSet
 from dse.facts.technologies import Link, Memory
@@ -29,6 +30,11 @@ OWNERSHIP_OPEX_SHARE = 0.2
 
 DRAM_POWER = 0.2e-9
 """Power of DRAM held in readiness [W/B]: about 13 W per 64 GB module (JEDEC-class RDIMM under load); an estimate."""
+
+
+COPPER_DOMAIN = 72
+"""Devices that copper links reach, a rack [1]: links that leave it are optical at both ends. Source: copper reaches about
+2 m at 200 Gbit/s per lane (SemiAnalysis, 2026-06), and the largest copper domain that ships has 72 devices (NVL72)."""
 
 
 class Fleet(NamedTuple):
@@ -58,15 +64,34 @@ def fleet(devices: Sequence[Accelerator], memories: Mapping[str, Memory], prices
 
 
 def system_capital(device: Accelerator, prices: PriceSet) -> float:
-    """Capital per accelerator on the basis of the study, from its unit price or its ownership rate [$]."""
+    """Capital per accelerator on the basis of the study, from its unit price or its ownership rate [$].
+
+    Ownership rates imply less capital than unit prices do for the same part, so a part that has only a rate is brought
+    to the level of unit prices by the median ratio over the catalog's parts that have both (:func:`bridge`).
+    """
     if device.price is not None:
-        shares = {
-            "device": prices.host_share.likely + prices.network_share.likely,
-            "server": prices.network_share.likely,
-        }
-        return float(getattr(device.price, prices.device_price)) + shares.get(device.price.basis, 0.0)
+        return _listed_capital(device, prices)
     if device.tco is None:
         raise ValueError(f"{device.id} has neither a price nor an ownership rate")
+    return bridge(prices) * _implied_capital(device, prices)
+
+
+def bridge(prices: PriceSet) -> float:
+    """Median ratio of listed to rate-implied system capital over the parts of the catalog that have both [1]."""
+    parts = [catalog.accelerator(name) for name in catalog.names("accelerators")]
+    both = [part for part in parts if part.price is not None and part.tco is not None]
+    return float(np.median([_listed_capital(part, prices) / _implied_capital(part, prices) for part in both]))
+
+
+def _listed_capital(device: Accelerator, prices: PriceSet) -> float:
+    assert device.price is not None
+    host, network = prices.host_share.likely, prices.network_share.likely
+    shares = {"device": host + network, "server": network, "system": 0.0}
+    return float(getattr(device.price, prices.device_price)) + shares[device.price.basis]
+
+
+def _implied_capital(device: Accelerator, prices: PriceSet) -> float:
+    assert device.tco is not None
     rate = np.asarray(device.tco.hyperscaler * SECONDS_PER_HOUR)
     return float(cost.capex_from_rate(rate, OWNERSHIP_OPEX_SHARE, yearly_share(prices)))
 
@@ -160,8 +185,11 @@ def fabric(
             continue
         rate = rates[:, tier]
         own_stage = 1.0 if symbol == "scale_up" else 0.0
-        stages = np.maximum(coefficients.switch_port_capacity[tier] - own_stage, 0)
-        ends = np.maximum(coefficients.optical_port_capacity[tier] - (2.0 if symbol == "optical" else 0.0), 0)
+        beyond = max(0.0, 1 - (COPPER_DOMAIN - 1) / max(coefficients.domain - 1, 1))
+        stages = max(coefficients.switch_port_capacity[tier] - own_stage, 0.0)
+        far = 2 * coefficients.link_capacity[tier] * beyond
+        ends = max(coefficients.optical_port_capacity[tier], far) - (2.0 if symbol == "optical" else 0.0)
+        ends = max(ends, 0.0)
         capital += rate * (stages * prices.switching.likely + ends * prices.optics.likely)
         power += rate * ends * (optics.energy.likely if optics.energy else 0.0)
     return capital, power

@@ -61,9 +61,7 @@ def settled(question: Question, archive: Archive, ledger: Ledger) -> list[dict[s
     return statements
 
 
-def _statement(
-    question: Question, ledger: Ledger, column: int, winner: int, members: FloatArray
-) -> dict[str, Any]:
+def _statement(question: Question, ledger: Ledger, column: int, winner: int, members: FloatArray) -> dict[str, Any]:
     axis = question.space.axes[column]
     acts = question.space.structure.active(ledger.rows)[:, column]
     losses: dict[int, float] = {}
@@ -109,8 +107,7 @@ def summary(question: Question, archive: Archive, ledger: Ledger, reference: Flo
             "nearest": _nearest(front),
         }
     best = {
-        goal.name: _row(front, int(np.argmin(archive.scores[:, column])))
-        for column, goal in enumerate(question.goals)
+        goal.name: _row(front, int(np.argmin(archive.scores[:, column]))) for column, goal in enumerate(question.goals)
     }
     knees = [_row(front, int(row)) | {"method": method} for method in KNEES for row in front.knees(3, method)]
     return base | {

@@ -95,17 +95,14 @@ def test_an_optuna_sampler_learns(name, ask, truths):
     plain = ask("small", "160 evaluations", sampler="random")
     reference = np.array(plain.manifest["reference_scores"])
     assert found.summary["evaluations"] == 160
-    assert pareto.hypervolume(found.archive.scores, reference) > 0.5 * pareto.hypervolume(
-        truths["small"], reference
-    )
+    assert pareto.hypervolume(found.archive.scores, reference) > 0.5 * pareto.hypervolume(truths["small"], reference)
 
 
 @pytest.mark.parametrize("name", ["evolution_polish", "exhaustive"])
 def test_one_seed_gives_one_front_at_any_number_of_workers(name, ask, toys, monkeypatch):
     monkeypatch.setattr("dse.search.explore.WORTHWHILE", 0.0)
     fronts = [
-        ask("small", "1500 evaluations", sampler=name, seed=7, workers=workers).front().csv()
-        for workers in (1, 2, 3)
+        ask("small", "1500 evaluations", sampler=name, seed=7, workers=workers).front().csv() for workers in (1, 2, 3)
     ]
     assert fronts[0] == fronts[1] == fronts[2]
 
@@ -129,6 +126,12 @@ def test_auto_chooses_by_size_budget_and_pace_and_says_why(outlook, name):
     choice = choose(outlook)
     assert choice.name == name
     assert f"{outlook.size:,}" in choice.reason
+
+
+def test_a_sampler_without_its_package_says_what_to_install(ask, monkeypatch):
+    monkeypatch.setattr("dse.search.engines.find_spec", lambda name: None)
+    with pytest.raises(SpecError, match="needs the package torch"):
+        ask("small", "10 evaluations", sampler="gp")
 
 
 def test_an_unknown_sampler_lists_the_known(ask):

@@ -28,9 +28,7 @@ def test_hypervolume_of_a_box_in_three_dimensions():
 
 
 def test_hypervolume_of_a_simplex_staircase_in_three_dimensions():
-    points = np.array(
-        [[i, j, k] for i in range(3) for j in range(3) for k in range(3) if i + j + k == 2], float
-    )
+    points = np.array([[i, j, k] for i in range(3) for j in range(3) for k in range(3) if i + j + k == 2], float)
     covered = sum(i + j + k >= 2 for i in range(3) for j in range(3) for k in range(3))
     assert pareto.hypervolume(points, np.full(3, 3.0)) == pytest.approx(covered)
 

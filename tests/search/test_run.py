@@ -83,9 +83,7 @@ def test_the_reference_point_is_the_worst_feasible_of_the_seeded_sample(ask, toy
     found = ask("medium", "300 evaluations", seed=4)
     toy = toys["medium"]
     metrics = toy(toy.space.sample(256, 4))
-    assert found.manifest["reference_point"]["cost"] == pytest.approx(
-        metrics.columns["cost"][metrics.feasible].max()
-    )
+    assert found.manifest["reference_point"]["cost"] == pytest.approx(metrics.columns["cost"][metrics.feasible].max())
 
 
 @pytest.mark.parametrize(

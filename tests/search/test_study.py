@@ -36,7 +36,7 @@ def test_trials_are_readable_few_and_tell_infeasible_ones(loaded):
     front = found.front()
     (first,) = [trial for trial in study.best_trials if trial.user_attrs["design"] == "D001"]
     assert first.params["serving"] == front.levers(0)["serving"]
-    assert first.params["decode.batch"] == front.mapping(0)["decode.batch"]
+    assert first.user_attrs["mapping"]["decode.batch"] == str(front.mapping(0)["decode.batch"])
     assert first.constraints["violation"] == 0 >= first.constraints["slack_memory"]
     assert len(front) < len(study.trials) <= TRIALS
     assert any(trial.user_attrs.get("knee") for trial in study.best_trials)
@@ -87,9 +87,7 @@ def test_a_storage_with_another_space_is_refused(ask, tmp_path):
         storage=open_storage(where),
         directions=["minimize", "maximize", "minimize"],
     )
-    other.set_user_attr(
-        "signature", {"levers": {"colour": ["red"]}, "objectives": [list(Goal("a", False, "1"))]}
-    )
+    other.set_user_attr("signature", {"levers": {"colour": ["red"]}, "objectives": [list(Goal("a", False, "1"))]})
     ledger = load_epoch(found.folder).ledger
     with pytest.raises(SpecError, match="lever colour is gone"):
         record(found, ledger, where)

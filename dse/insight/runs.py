@@ -1,0 +1,128 @@
+"""Runs and designs by the names people type: last, last~1, STUDY/last, a folder; last:D012, last:B."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
+from dse.facts.problem import Problem, load
+from dse.insight.shortlist import Pick, shortlist
+from dse.search import run as folders
+from dse.search.ask import ask
+from dse.search.frontier import ParetoSet
+from dse.search.run import Run, load_epoch, read_manifest
+
+LAST = "last"
+"""The newest run."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run on disk with the problem it was made for."""
+
+    problem: Problem
+    run: Run
+    name: str
+    """As it was typed."""
+
+    @property
+    def front(self) -> ParetoSet:
+        """Non-dominated designs."""
+        return self.run.front()
+
+    @property
+    def picks(self) -> tuple[Pick, ...]:
+        """Lettered designs."""
+        return shortlist(self.front)
+
+
+def locate(name: str, results: Path) -> Path:
+    """Folder of a run."""
+    given = Path(name).expanduser()
+    if (given / folders.MANIFEST).is_file():
+        return given.resolve()
+    study, _, which = name.rpartition("/")
+    back = _steps_back(which)
+    if back is None:
+        return _named(name, results)
+    found = _newest_first(results, study)
+    if not found:
+        where = f"{results}/{study}" if study else f"{results}"
+        raise _refused(name, f"there is no run in {where}: start one with `dse run STUDY`, or name --results")
+    if back >= len(found):
+        raise _refused(name, f"there are only {len(found)} runs")
+    return found[back]
+
+
+def open_run(name: str, results: Path) -> Opened:
+    """Run with its problem, read from its own folder."""
+    folder = locate(name, results)
+    manifest, archive = read_manifest(folder), load_epoch(folder).archive
+    problem = load(folder / folders.PROBLEM)
+    return Opened(problem, Run(folder, ask(problem), archive, _summary(folder), manifest), name)
+
+
+def design(name: str, results: Path) -> tuple[Opened, int]:
+    """Run and row of the front that a name such as `last:D012` or `last:B` means."""
+    run_name, _, which = name.rpartition(":")
+    if not run_name:
+        raise _refused(name, "expected RUN:DESIGN, for example last:A or last:D012")
+    opened = open_run(run_name, results)
+    front = opened.front
+    if len(front) == 0 and which in ("nearest", "A"):
+        return opened, 0
+    wanted = which.upper()
+    rows = {pick.letter: pick.row for pick in opened.picks} | {id_: row for row, id_ in enumerate(front.ids)}
+    if wanted.startswith("D") and wanted[1:].isdigit() and 1 <= int(wanted[1:]) <= len(front):
+        return opened, int(wanted[1:]) - 1
+    if wanted not in rows:
+        letters = listed(pick.letter for pick in opened.picks)
+        last = front.ids[-1] if len(front) else "none: the study has no feasible design, try `nearest`"
+        hint = did_you_mean(wanted, rows) or f" Known: {letters}, and D001 to {last}."
+        raise _refused(name, f"there is no design {which}.{hint}")
+    return opened, rows[wanted]
+
+
+def _steps_back(which: str) -> int | None:
+    """Runs to go back: 0 for `last`, 2 for `last~2`; None for another name."""
+    word, mark, count = which.partition("~")
+    if word != LAST or (mark and not count.isdigit()):
+        return None
+    return int(count) if mark else 0
+
+
+def _newest_first(results: Path, study: str) -> list[Path]:
+    """Runs of a study, or of all studies, the newest first."""
+    pattern = f"{study or '*'}/*/{folders.MANIFEST}"
+    found = {path.parent.resolve() for path in results.glob(pattern)}
+    return sorted(found, key=lambda folder: (_started(folder), folder.name), reverse=True)
+
+
+def _started(folder: Path) -> str:
+    """Second at which a run was started, with the order inside the second."""
+    stamp, _, number = folder.name.partition("-")
+    return f"{stamp}-{int(number or 0):04d}" if (number or "0").isdigit() else folder.name
+
+
+def _named(name: str, results: Path) -> Path:
+    """Folder of a run that is named by study and time, by time, or by study alone."""
+    for candidate in (results / name, *results.glob(f"*/{name}"), results / name / LAST):
+        if (candidate / folders.MANIFEST).is_file():
+            return candidate.resolve()
+    studies = [path.name for path in results.glob("*") if path.is_dir()]
+    hint = did_you_mean(name, [*studies, LAST]) or " Expected last, last~1, STUDY/last or the folder of a run."
+    raise _refused(name, f"there is no such run in {results}.{hint}")
+
+
+def _summary(folder: Path) -> Mapping[str, Any]:
+    try:
+        summary: dict[str, Any] = json.loads((folder / folders.SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return summary
+
+
+def _refused(name: str, why: str) -> SpecError:
+    return SpecError([Mistake(name, 0, 0, "", why)])

@@ -1,0 +1,81 @@
+"""Tables for a terminal: at most eight columns, one hundred characters, units in the header."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dse.facts.problem import Problem
+from dse.insight import wording
+from dse.insight.shortlist import Pick
+from dse.search.frontier import ParetoSet
+
+WIDTH = 100
+"""Characters of a line."""
+
+MOST_COLUMNS = 8
+"""More than this cannot be read."""
+
+LATENCIES = ("ttft_p95", "tpot")
+"""Columns beside the objectives, where the objectives leave room."""
+
+
+class Table(NamedTuple):
+    """Text of a table; the first column is aligned left, the others right."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: frozenset[int] = frozenset({0})
+    """Columns of words."""
+
+
+def shortened(text: str, width: int) -> str:
+    """Text cut to a width, with an ellipsis.
+
+    >>> shortened("mi355x TP8 EP64", 9)
+    'mi355x T…'
+    """
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def lines(table: Table, width: int = WIDTH) -> list[str]:
+    """Lines of a table; the first column gives way where the line is too long."""
+    cells = [table.header, *table.rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(table.header))]
+    spare = width - sum(widths[1:]) - 2 * len(widths) - 2
+    words = max(range(len(widths)), key=lambda column: (column in table.left) * widths[column])
+    if words == 0:
+        widths[0] = min(widths[0], max(spare, 12))
+    made = []
+    for row in cells:
+        texts = [
+            f"{shortened(text, widths[column]):<{widths[column]}}"
+            if column in table.left
+            else f"{text:>{widths[column]}}"
+            for column, text in enumerate(row)
+        ]
+        made.append(f"  {'  '.join(texts)}".rstrip())
+    return made
+
+
+def front_table(problem: Problem, front: ParetoSet, rows: Sequence[int], picks: Sequence[Pick]) -> Table:
+    """Rows of a front: name, design in words, objectives, latencies, and why the row is worth a look."""
+    question, columns = front.question, front.archive.metrics.columns
+    agents = [agent.name for agent in problem.agents]
+    names = [goal.name for goal in question.goals][: MOST_COLUMNS - 3]
+    names += [name for name in LATENCIES if name not in names][: MOST_COLUMNS - 2 - len(names)]
+    shown = {name: wording.display(name, question.unit(name)) for name in names}
+    heads = [wording.heading(name, question.unit(name)) for name in names]
+    letters = {pick.row: pick for pick in picks}
+    table = []
+    for row in rows:
+        pick = letters.get(row)
+        label = pick.letter if pick else front.ids[row]
+        values = [wording.number(float(columns[name][row]) / shown[name].size) for name in names]
+        table.append(
+            (f"{label}  {wording.front_design(front, row, agents)}", *values, pick.reason if pick else "")
+        )
+    whole = Table(("   design", *heads, ""), tuple(table), frozenset({0, len(names) + 1}))
+    return whole if any(row[-1] for row in table) else _without_last(whole)
+
+
+def _without_last(table: Table) -> Table:
+    return Table(table.header[:-1], tuple(row[:-1] for row in table.rows), table.left)

@@ -1,0 +1,192 @@
+"""The answer in sentences, each made from numbers of the run: what is best, what heterogeneity buys, what binds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dse.facts.devices import Accelerator
+from dse.facts.problem import Problem
+from dse.insight import wording
+from dse.insight.shortlist import KNEE, Pick, shortlist
+from dse.search.axes import NEUTRAL
+from dse.search.frontier import INERT, ParetoSet
+from dse.search.run import Run
+
+CLOSE = 0.05
+"""A limit nearer than this is said to bind [1]."""
+
+SMALL_GAIN = 0.01
+"""Gains below this are called a tie: the model is not that exact [1]."""
+
+LIMITS = {
+    "slack_capacity": "device memory",
+    "slack_pool": "pool memory",
+    "slack_ttft": "the TTFT target",
+    "slack_tpot": "the TPOT target",
+    "slack_latency": "the step latency target",
+    "slack_prefill_stacks": "memory stacks of the prefill part",
+    "slack_decode_stacks": "memory stacks of the decode part",
+    "slack_prefill_optics": "optical ports of the prefill topology",
+    "slack_decode_optics": "optical ports of the decode topology",
+    "slack_offload": "a second device for offloaded attention",
+}
+"""Slack column -> what it limits."""
+
+SOFT = frozenset({"slack_pool"})
+"""Slacks that are zero where the thing does not exist."""
+
+
+class Sentence(NamedTuple):
+    """One line of the verdict."""
+
+    subject: str
+    text: str
+
+
+class Limit(NamedTuple):
+    """Distance to one limit."""
+
+    name: str
+    """In words."""
+    slack: float
+    """Part of the limit that is left; negative where it is violated [1]."""
+
+
+def verdict(problem: Problem, run: Run) -> list[Sentence]:
+    """Sentences of a run, the most important first."""
+    front = run.front()
+    if len(front) == 0:
+        return infeasible(problem, run)
+    picks = shortlist(front)
+    said = [_best(problem, front, pick) for pick in picks if pick.reason != KNEE][: len(front.question.goals)]
+    said += [_best(problem, front, pick) for pick in picks if pick.reason == KNEE][:1]
+    said += heterogeneity(front, picks, run.summary.get("heterogeneity", {}))
+    said += [binding(front, pick) for pick in picks[:1]]
+    said += settled(run.summary.get("settled", []))
+    return [*said, confidence(problem, run)]
+
+
+def limits(columns: Mapping[str, Any], row: int) -> list[Limit]:
+    """Distance of one row to every limit, the nearest first; limits that do not apply are left out."""
+    found = []
+    for name, values in columns.items():
+        agent, _, last = name.rpartition(".")
+        if not last.startswith("slack_"):
+            continue
+        slack = float(values[row])
+        hardware = last.startswith(("slack_prefill_", "slack_decode_", "slack_offload"))
+        if (hardware or last in SOFT) and slack == 0:
+            continue
+        what = LIMITS.get(last) or f"the limit on {wording.metric_name(last.removeprefix('slack_'))}"
+        found.append(Limit(f"{what}{f' of {agent}' if agent else ''}", slack))
+    return sorted(found, key=lambda limit: limit.slack)
+
+
+def heterogeneity(front: ParetoSet, picks: Sequence[Pick], gains: Mapping[str, float]) -> list[Sentence]:
+    """What several device types buy against the best system of one type, objective by objective."""
+    if not gains:
+        return []
+    parts = [_gain(name, factor) for name, factor in gains.items() if factor > 1 + SMALL_GAIN]
+    ties = [_noun(name) for name, factor in gains.items() if factor <= 1 + SMALL_GAIN]
+    if not parts:
+        return [Sentence("heterogeneity", f"buys nothing here: one device type does as well in {_and(ties)}")]
+    mixed = sum(len(_kinds(front.levers(pick.row))) > 1 for pick in picks)
+    text = f"{_and(parts)} against the best system of one device type"
+    text += f"; no gain in {_and(ties)}" if ties else ""
+    return [Sentence("heterogeneity", f"buys {text} ({mixed} of {len(picks)} lettered designs mix devices)")]
+
+
+def _gain(name: str, factor: float) -> str:
+    saved = wording.percent(1 - 1 / factor)
+    words = {
+        "cost": f"{saved} lower cost per task",
+        "cost_per_mtok": f"{saved} cheaper tokens",
+        "throughput": f"{wording.number(factor)}x the tasks per megawatt",
+        "latency": f"{saved} less latency",
+    }
+    return words.get(name, f"{wording.number(factor)}x better {wording.metric_name(name)}")
+
+
+def _noun(name: str) -> str:
+    return {"cost": "cost", "throughput": "tasks per megawatt", "latency": "latency"}.get(name, wording.metric_name(name))
+
+
+def binding(front: ParetoSet, pick: Pick) -> Sentence:
+    """What stops one design from being better."""
+    columns = front.archive.metrics.columns
+    found = limits(columns, pick.row)
+    near = [f"{limit.name} ({wording.percent(limit.slack)} left)" for limit in found if limit.slack < CLOSE]
+    following = [limit for limit in found if limit.slack >= CLOSE][:1]
+    text = f"{pick.letter}: {_and(near)}" if near else f"{pick.letter}: no limit within {wording.percent(CLOSE)}"
+    text += "".join(f"; next {limit.name}, {wording.percent(limit.slack)} away" for limit in following)
+    decode = float(columns["decode_cost"][pick.row]) / float(columns["cost"][pick.row])
+    return Sentence("what binds", f"{text}; decode is {wording.percent(decode)} of the cost")
+
+
+def settled(found: Sequence[Mapping[str, Any]]) -> list[Sentence]:
+    """Levers that take one value on the whole front."""
+    words = []
+    for item in found:
+        loss = item.get("loss")
+        why = f"{item['next']} is {wording.percent(loss)} behind" if loss is not None else "the rest is infeasible"
+        words.append(f"{item['lever']} = {item['value']} ({why})")
+    return [Sentence("settled", "; ".join(words))] if words else []
+
+
+def confidence(problem: Problem, run: Run) -> Sentence:
+    """How the front was found, and how much of it rests on estimates."""
+    front = run.front()
+    kinds = sorted({kind for pick in shortlist(front) for kind in _kinds(front.levers(pick.row))})
+    guessed = sum(_estimated(problem.devices[kind]) for kind in kinds)
+    exact = "exact front of the space" if run.summary.get("exhaustive") else "best found, not proven"
+    text = f"{exact}; {guessed} of {len(kinds)} device prices in the lettered designs are estimates"
+    return Sentence("confidence", f"{text}; analytic estimate, prices {problem.prices.date}")
+
+
+def infeasible(problem: Problem, run: Run) -> list[Sentence]:
+    """Nearest design of a study without a feasible one, what it misses, and the smallest relaxation."""
+    nearest = run.summary.get("nearest") or {}
+    agents = [agent.name for agent in problem.agents]
+    said = [Sentence("infeasible", f"none of {run.summary.get('evaluations', 0):,} designs meets every requirement")]
+    if not nearest:
+        return said
+    said.append(Sentence("nearest", wording.design(nearest["levers"], nearest["mapping"], agents)))
+    for name, slack in sorted(nearest["missed"].items(), key=lambda item: item[1]):
+        agent, _, last = name.rpartition(".")
+        what = LIMITS.get(last) or f"the limit on {wording.metric_name(last.removeprefix('slack_'))}"
+        said.append(Sentence("misses", f"{what}{f' of {agent}' if agent else ''} by {wording.percent(-slack)}"))
+    return [*said, *_relaxation(problem, nearest["missed"])]
+
+
+def _relaxation(problem: Problem, missed: Mapping[str, float]) -> list[Sentence]:
+    """Targets that would just be met, as options to type."""
+    options = []
+    for agent in problem.agents:
+        for name in ("ttft", "tpot"):
+            slack = missed.get(f"{agent.name}.slack_{name}", 0.0)
+            if slack < 0:
+                wanted = wording.quantity(getattr(agent.slo, name) * (1 - slack) * (1 + SMALL_GAIN), "s")
+                options.append(f'--set "agents.{agent.name}.slo.{name}={wanted.replace("µ", "u")}"')
+    return [Sentence("try", " ".join(options))] if options else []
+
+
+def _best(problem: Problem, front: ParetoSet, pick: Pick) -> Sentence:
+    """Numbers of one design."""
+    question, columns = front.question, front.archive.metrics.columns
+    names = [goal.name for goal in question.goals]
+    names += [name for name in ("ttft_p95", "tpot") if name not in names]
+    said = [wording.metric(name, question.unit(name), float(columns[name][pick.row])) for name in names]
+    agents = [agent.name for agent in problem.agents]
+    return Sentence(pick.reason, f"{pick.letter} {wording.front_design(front, pick.row, agents)}: {', '.join(said)}")
+
+
+def _kinds(levers: Mapping[str, Any]) -> set[str]:
+    """Device types of a design."""
+    return {str(choice) for name, choice in levers.items() if name.endswith("device")} - {NEUTRAL, INERT}
+
+
+def _estimated(device: Accelerator) -> bool:
+    return device.price is None or device.price.estimate
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else list(words))

@@ -1,0 +1,191 @@
+"""Numbers and designs in words: three significant digits, units beside them, no column names."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dse.facts import units
+from dse.facts.metrics import METRICS
+from dse.search.frontier import INERT, ParetoSet, shown
+
+NONE = "none"
+"""Choice that stands for absence."""
+
+ARROW = "→"
+"""Between the prefill and the decode pool of a design."""
+
+DEGREES = (("tp", "TP"), ("pp", "PP"), ("attention_dp", "DP"), ("moe_tp", "MoE-TP"), ("ep", "EP"), ("cp", "CP"))
+"""Mapping column -> what people call it."""
+
+SHORT = {"cost": "$/task", "throughput": "task/s/MW", "latency": "latency"}
+"""Headings of the standard objectives."""
+
+SUPERLATIVES = {
+    "cost": "cheapest",
+    "cost_per_mtok": "cheapest tokens",
+    "throughput": "most tasks/MW",
+    "latency": "quickest",
+    "task_latency": "quickest task",
+    "energy_per_task": "least energy",
+}
+"""Objective -> the design that is best in it."""
+
+Levers = Mapping[str, str | float | int]
+
+
+class Unit(NamedTuple):
+    """How a quantity is shown in a table."""
+
+    name: str
+    """Written in the header."""
+    size: float
+    """One of it in SI."""
+
+
+def display(name: str, unit: str) -> Unit:
+    """Unit in which people read a column.
+
+    >>> display("coding.tpot", "s"), display("cost", "$/task")
+    (Unit(name='ms', size=0.001), Unit(name='$/task', size=1.0))
+    """
+    last = name.rsplit(".", 1)[-1]
+    if last in ("tpot", "tpot_full"):
+        return Unit("ms", 1e-3)
+    if last == "latency":
+        return Unit("x target", 1.0)
+    return Unit(*shown(unit))
+
+
+def number(value: float) -> str:
+    """Three significant digits.
+
+    >>> number(0.238303), number(32099.0), number(float("inf"))
+    ('0.238', '32,100', '∞')
+    """
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return units.show(value, "1")
+
+
+def quantity(value: float, unit: str) -> str:
+    """Three significant digits with unit and prefix.
+
+    >>> quantity(0.0196, "s"), quantity(0.238, "$/task"), quantity(0.854, "1")
+    ('19.6 ms', '0.238 $/task', '0.854')
+    """
+    return f"{number(value)} {unit}".removesuffix(" 1") if math.isinf(value) else units.show(value, unit)
+
+
+def percent(share: float) -> str:
+    """Share of one as percent.
+
+    >>> percent(0.6894), percent(0.0021)
+    ('69 %', '0.21 %')
+    """
+    return f"{100 * share:.2g} %" if abs(share) < 0.995 else f"{100 * share:.0f} %"
+
+
+def metric(name: str, unit: str, value: float) -> str:
+    """One metric with its name and unit.
+
+    >>> metric("tpot", "s", 0.0299), metric("latency", "1", 0.854), metric("cost", "$/task", 0.238)
+    ('TPOT 29.9 ms', 'latency 0.854 of its target', '0.238 $/task')
+    """
+    last = name.rsplit(".", 1)[-1]
+    if last == "latency":
+        return f"latency {number(value)} of its target"
+    text = quantity(value, unit)
+    bare = {"cost": "", "throughput": ""}
+    word = bare.get(last, metric_name(last))
+    return f"{word} {text}".strip()
+
+
+def metric_name(name: str) -> str:
+    """Name of a metric as people write it.
+
+    >>> metric_name("ttft_p95"), metric_name("coding.tpot"), metric_name("task_latency")
+    ('TTFT p95', 'coding TPOT', 'task latency')
+    """
+    words = name.replace(".", " ").replace("_", " ")
+    return words.replace("ttft", "TTFT").replace("tpot full", "TPOT").replace("tpot", "TPOT")
+
+
+def heading(name: str, unit: str) -> str:
+    """Header of a column: name and unit, the unit alone where it says it all."""
+    if name in SHORT and name != "latency":
+        return SHORT[name]
+    own = display(name, unit).name
+    return metric_name(name) + ("" if own == "1" else f" {own}")
+
+
+def superlative(name: str) -> str:
+    """What to call the design that is best in an objective."""
+    return SUPERLATIVES.get(name, f"best {metric_name(name)}")
+
+
+def parallelism(mapping: Mapping[str, int], prefix: str) -> str:
+    """Degrees of parallelism that differ from one.
+
+    >>> parallelism({"decode.tp": 8, "decode.pp": 1, "decode.ep": 64}, "decode.")
+    'TP8 EP64'
+    """
+    degrees = [f"{word}{mapping[prefix + key]}" for key, word in DEGREES if mapping.get(prefix + key, 1) > 1]
+    return " ".join(degrees) or "TP1"
+
+
+def pool_name(levers: Levers, pool: str) -> str:
+    """Device types of one pool."""
+    kinds = [levers[f"{pool}.device"], levers.get(f"{pool}.second_device", NONE)]
+    return " + ".join(str(kind) for kind in kinds if kind not in (NONE, INERT))
+
+
+def extras(levers: Levers) -> list[str]:
+    """What a design adds to the stock parts, in words; nothing for what it leaves alone."""
+    words = []
+    for pool in ("prefill", "decode"):
+        host, scale, wiring = (levers.get(f"{pool}.{name}", 0) for name in ("host_memory", "memory_scale", "topology"))
+        if isinstance(scale, int | float) and scale > 1:
+            words.append(f"{pool} HBM x{scale:g}")
+        if isinstance(host, int | float) and host > 0:
+            words.append(f"{pool} host DRAM {units.show(host, 'B')}")
+        if isinstance(wiring, str) and wiring not in ("native", INERT):
+            words.append(f"{pool} {wiring}")
+    if levers.get("pool.technology", NONE) not in (NONE, INERT):
+        words.append(f"{levers['pool.technology']} pool {units.show(float(levers['pool.capacity']), 'B')}")
+    light = levers.get("optical_bandwidth", 0)
+    if isinstance(light, int | float) and light > 0:
+        words.append(f"optics {units.show(light, 'B/s')}")
+    if levers.get("weight_dtype", "release") != "release":
+        words.append(f"weights {levers['weight_dtype']}")
+    words.append(f"KV {levers['kv_dtype']}" if "kv_dtype" in levers else "")
+    if levers.get("draft_length", 0) not in (0, INERT):
+        words.append(f"draft {levers['draft_length']}")
+    return [word for word in words if word]
+
+
+def design(levers: Levers, mapping: Mapping[str, int], agents: Sequence[str]) -> str:
+    """One line for a design: device types of both pools, with the mapping where one class shares it.
+
+    >>> levers = {"serving": "disaggregated", "prefill.device": "b200", "decode.device": "mi355x"}
+    >>> design(levers, {"chat.prefill.tp": 8, "chat.decode.tp": 8, "chat.decode.ep": 64}, ["chat"])
+    'b200 TP8 → mi355x TP8 EP64'
+    """
+    pools = {}
+    for pool in ("prefill", "decode"):
+        used = f" {parallelism(mapping, f'{agents[0]}.{pool}.')}" if len(agents) == 1 else ""
+        pools[pool] = f"{pool_name(levers, pool)}{used}"
+    if levers.get("serving") == "colocated":
+        return f"{pools['decode']} (colocated)"
+    if levers.get("serving") == "attention_offload":
+        return f"{pools['prefill']} {ARROW} {pools['decode']} (attention offload)"
+    return f"{pools['prefill']} {ARROW} {pools['decode']}"
+
+
+def front_design(front: ParetoSet, row: int, agents: Sequence[str]) -> str:
+    """One line for a row of a front."""
+    return design(front.levers(row), front.mapping(row), agents)
+
+
+def is_known(name: str) -> bool:
+    """Whether a column is a metric that people may ask for."""
+    return name.rsplit(".", 1)[-1] in METRICS

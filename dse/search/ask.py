@@ -1,0 +1,43 @@
+"""From a problem to the question that the engines search: its space, its goals, its evaluator."""
+
+import math
+
+from dse.facts import writer
+from dse.facts.levers import REGISTRY
+from dse.facts.metrics import METRICS
+from dse.facts.problem import Problem, dump
+from dse.physics.serving import KV_HOMES
+from dse.search.budget import Budget
+from dse.search.evaluation import Evaluator
+from dse.search.metrics import Goal
+from dse.search.question import Question
+from dse.search.space import Space
+
+TERM_UNITS = {
+    "retention": "s",
+    "prefill_seconds": "s",
+    "decode_seconds": "s",
+    "tpot_full": "s",
+    "prefill_cost": "$/task",
+    "decode_cost": "$/task",
+    "chunk": "tok",
+}
+"""Units of columns that are terms of a metric rather than metrics."""
+
+LABELS = {"kv_home": KV_HOMES, "type": ("device", "second_device")}
+"""Words for the codes of mapping columns."""
+
+
+def ask(problem: Problem) -> Question:
+    """Question that a study asks of the search, scored by the model."""
+    goals = tuple(Goal(goal.column, goal.maximize, goal.unit) for goal in problem.objectives)
+    units = {name: lever.unit for name, lever in REGISTRY.items()} | {name: row.unit for name, row in METRICS.items()}
+    evaluator = Evaluator.of(problem)
+    resolved = writer.text(dump(problem))
+    return Question(problem.name, Space.of(problem), goals, evaluator, units | TERM_UNITS, LABELS, resolved)
+
+
+def limits(problem: Problem) -> Budget:
+    """Budget that a study states."""
+    stated = problem.budget
+    return Budget(stated.time or math.inf, stated.evaluations or math.inf)
