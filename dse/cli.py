@@ -1,17 +1,34 @@
-"""Command line: a thin skin. Every command lives in a `cli_*` module that is imported when it runs."""
+"""Command line: a thin skin. The work of a command is imported when it runs, so that help comes at once."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from dse.cli_options import BadInput, Examples
+from dse import cli_run, cli_terminal
+from dse.facts.errors import SpecError
 
 app = typer.Typer(
     name="dse",
-    help="Find the Pareto set of heterogeneous systems for AI-agent inference: cost, throughput and latency.",
+    help="Find the Pareto set of heterogeneous systems for AI-agent inference: cost, throughput, latency.",
+    epilog=cli_terminal.examples("dse run search_spaces/quickstart.yaml", "dse explain last:A"),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": cli_terminal.WIDTH},
+)
+app.command(epilog=cli_run.RUN_EXAMPLES)(cli_run.run)
+app.command(epilog=cli_run.CHECK_EXAMPLES)(cli_run.check)
+
+
+def main() -> None:
+    """Run the command line; input that cannot be used ends with code 2 and without a traceback."""
+    try:
+        app()
+    except SpecError as error:
+        cli_terminal.complain(error.mistakes, "--json" in sys.argv)
+        sys.exit(cli_terminal.BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

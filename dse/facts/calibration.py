@@ -1,4 +1,4 @@
-"""The fitted constants of the time model as a file: value and unit, spread of the residuals, where the data are from."""
+"""The fitted constants of the time model as a file: values with units, spread of residuals, origin of the data."""
 
 from functools import lru_cache
 from importlib.resources import files
@@ -157,6 +157,10 @@ def load(path: str | Path | None = None) -> CalibrationFile:
 
 def write(calibration: CalibrationFile, path: str | Path) -> None:
     """Write a calibration as YAML that `load` reads."""
-    head = "# Constants of the time model, fitted to measurements (`dse calibrate` writes this file). Provenance below.\n"
+    head = (
+        "# Constants of the time model, fitted to measurements (`dse calibrate` writes this file). Provenance below.\n"
+    )
     plain = calibration.model_dump(mode="json")
-    Path(path).write_text(head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+    Path(path).write_text(
+        head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8"
+    )

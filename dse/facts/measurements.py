@@ -1,4 +1,4 @@
-"""Measurements of kernels, passes and serving runs as CSV files: strict about columns and numbers, silent about nothing.
+"""Measurements of kernels, passes and serving runs as CSV files, strict about columns and numbers.
 
 Each layout is a set of required columns; more columns are allowed. Cells are text until a layout says that they are
 numbers. A wrong cell is reported with its row and column, all of them at once.
@@ -18,34 +18,84 @@ Kind: TypeAlias = Literal["kernels", "steps", "serving"]
 
 TEXT: Mapping[Kind, tuple[str, ...]] = {
     "kernels": ("kind", "device", "backend", "dtype", "kv_dtype", "distribution", "op"),
-    "steps": ("id", "phase", "model", "device", "engine", "weight_dtype", "expert_dtype", "kv_dtype", "attention_dtype"),
+    "steps": (
+        "id",
+        "phase",
+        "model",
+        "device",
+        "engine",
+        "weight_dtype",
+        "expert_dtype",
+        "kv_dtype",
+        "attention_dtype",
+    ),
     "serving": ("id", "mode", "model", "device", "engine", "weight_dtype", "workers_known"),
 }
 """Columns read as text."""
 
 NUMBERS: Mapping[Kind, tuple[str, ...]] = {
     "kernels": (
-        "m", "n", "k", "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "hidden", "inter", "topk", "experts",
-        "moe_tp", "moe_ep", "num_gpus", "message_bytes", "latency_us",
+        "m",
+        "n",
+        "k",
+        "batch",
+        "q_len",
+        "kv_len",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "hidden",
+        "inter",
+        "topk",
+        "experts",
+        "moe_tp",
+        "moe_ep",
+        "num_gpus",
+        "message_bytes",
+        "latency_us",
     ),
     "steps": (
-        "tp", "pp", "attention_dp", "moe_tp", "ep", "batch", "new_tokens", "cached_tokens", "reference_s",
+        "tp",
+        "pp",
+        "attention_dp",
+        "moe_tp",
+        "ep",
+        "batch",
+        "new_tokens",
+        "cached_tokens",
+        "reference_s",
     ),
     "serving": (
-        "isl", "osl", "concurrency", "batch", "tp", "pp", "attention_dp", "moe_tp", "ep",
-        *(f"{side}_{name}" for side in ("prefill", "decode")
-          for name in ("workers", "batch", "tp", "pp", "attention_dp", "moe_tp", "ep")),
+        "isl",
+        "osl",
+        "concurrency",
+        "batch",
+        "tp",
+        "pp",
+        "attention_dp",
+        "moe_tp",
+        "ep",
+        *(
+            f"{side}_{name}"
+            for side in ("prefill", "decode")
+            for name in ("workers", "batch", "tp", "pp", "attention_dp", "moe_tp", "ep")
+        ),
     ),
-}  # fmt: skip
+}
 """Columns read as numbers; empty cells become NaN."""
 
 OPTIONAL: Mapping[Kind, tuple[str, ...]] = {
     "kernels": (),
     "steps": ("limit_s",),
     "serving": (
-        "measured_ttft_s", "measured_tpot_s", "peer_ttft_s", "peer_tpot_s", "limit_ttft_s", "limit_tpot_s",
+        "measured_ttft_s",
+        "measured_tpot_s",
+        "peer_ttft_s",
+        "peer_tpot_s",
+        "limit_ttft_s",
+        "limit_tpot_s",
     ),
-}  # fmt: skip
+}
 """Number columns that may be absent, then NaN: times of other tools, and of rows yet to be measured."""
 
 SIGNATURE: Mapping[Kind, frozenset[str]] = {
@@ -96,10 +146,11 @@ def read(path: str | Path) -> Measurements:
 def read_text(text: str, name: str = "<text>") -> Measurements:
     """Read the text of a CSV file; the layout is recognized by its columns.
 
-    >>> read_text("a,b\\n1,2\\n")
-    Traceback (most recent call last):
-    dse.facts.errors.SpecError: <text>:1:0  header  is no layout known here: kernels needs kind, latency_us; steps needs \
-cached_tokens, new_tokens, phase; serving needs concurrency, isl, osl
+    >>> try:
+    ...     read_text("a,b")
+    ... except SpecError as error:
+    ...     print(str(error)[:48])
+    <text>:1:0  header  is no layout known here: ker
     """
     rows = list(csv.reader(io.StringIO(text)))
     if not rows:
@@ -132,18 +183,24 @@ def _refuse_header(header: list[str], kind: Kind, name: str) -> None:
     """Missing and repeated columns."""
     needed = (*TEXT[kind], *NUMBERS[kind])
     missing = [
-        Mistake(name, 1, 0, column, f"column is missing in a {kind} file.{did_you_mean(column, set(header) - set(needed))}")
+        Mistake(
+            name, 1, 0, column, f"column is missing in a {kind} file.{did_you_mean(column, set(header) - set(needed))}"
+        )
         for column in needed
         if column not in header and not _may_miss(kind, column)
     ]
-    repeated = [Mistake(name, 1, 0, column, "column occurs twice") for column in {c for c in header if header.count(c) > 1}]
+    repeated = [
+        Mistake(name, 1, 0, column, "column occurs twice") for column in {c for c in header if header.count(c) > 1}
+    ]
     if missing or repeated:
         raise SpecError([*missing, *repeated])
 
 
 def _may_miss(kind: Kind, column: str) -> bool:
     """Columns that a user's own file may leave out: the measurement itself, and the other mode of serving."""
-    return column in ("reference_s", "workers_known") or (kind == "serving" and column.startswith(("prefill_", "decode_")))
+    return column in ("reference_s", "workers_known") or (
+        kind == "serving" and column.startswith(("prefill_", "decode_"))
+    )
 
 
 def _typed(columns: Mapping[str, list[str]], kind: Kind, name: str, lines: list[int]) -> Measurements:
@@ -155,7 +212,9 @@ def _typed(columns: Mapping[str, list[str]], kind: Kind, name: str, lines: list[
         for line, cell in zip(lines, columns.get(column, [""] * size), strict=True):
             value = _number(cell)
             if value is None:
-                mistakes.append(Mistake(name, line, 0, column, f'"{cell}" is no number; write a plain number or leave it empty'))
+                mistakes.append(
+                    Mistake(name, line, 0, column, f'"{cell}" is no number; write a plain number or leave it empty')
+                )
             values.append(math.nan if value is None else value)
         numbers[column] = tuple(values)
     if mistakes:
@@ -177,4 +236,6 @@ def _number(cell: str) -> float | None:
 
 def unknown_name(kind: str, written: str, known: Sequence[str]) -> str:
     """Sentence for a name that the catalog does not have."""
-    return f'there is no {kind} "{written}" in the catalog.{did_you_mean(written, known) or f" Known: {listed(known)}."}'
+    return (
+        f'there is no {kind} "{written}" in the catalog.{did_you_mean(written, known) or f" Known: {listed(known)}."}'
+    )

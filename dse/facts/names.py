@@ -8,13 +8,38 @@ _DEVICE = {"gb200": "gb200_nvl72", "gb300": "gb300_nvl72", "gb200_sxm": "gb200_n
 """Names of devices in use elsewhere."""
 
 _MODEL = {
-    "kimik25": "kimi_k2", "kimik2": "kimi_k2", "minimaxm25": "minimax_m2", "minimaxm21": "minimax_m2", "glm5": "glm_5_2",
-    "glm52": "glm_5_2", "glm51": "glm_5_2", "deepseekv31": "deepseek_v3", "deepseekr10528": "deepseek_r1",
-    "glm47": "glm_4_6", "llama3370b": "llama_3_1_70b", "llama370b": "llama_3_1_70b", "llama38b": "llama_3_1_8b",
-}  # fmt: skip
+    "kimik25": "kimi_k2",
+    "kimik2": "kimi_k2",
+    "minimaxm25": "minimax_m2",
+    "minimaxm21": "minimax_m2",
+    "glm5": "glm_5_2",
+    "glm52": "glm_5_2",
+    "glm51": "glm_5_2",
+    "deepseekv31": "deepseek_v3",
+    "deepseekr10528": "deepseek_r1",
+    "glm47": "glm_4_6",
+    "llama3370b": "llama_3_1_70b",
+    "llama370b": "llama_3_1_70b",
+    "llama38b": "llama_3_1_8b",
+}
 """Releases with the text architecture of a catalog model."""
 
-_ENDINGS = ("instruct", "chat", "base", "hf", "fp8", "fp4", "nvfp4", "mxfp4", "bf16", "2507", "thinking", "it", "text", "fp8dynamic")
+_ENDINGS = (
+    "instruct",
+    "chat",
+    "base",
+    "hf",
+    "fp8",
+    "fp4",
+    "nvfp4",
+    "mxfp4",
+    "bf16",
+    "2507",
+    "thinking",
+    "it",
+    "text",
+    "fp8dynamic",
+)
 
 
 def plain(text: str) -> str:

@@ -14,6 +14,7 @@ from dse.facts.quantities import (
     Metres,
     Positive,
     PositiveBytes,
+    Ratio,
     Seconds,
     Strict,
     Uncertain,
@@ -42,6 +43,8 @@ class Memory(Strict):
     """Per byte moved; definitions in the sources mix device and interface."""
     power: Watts | None = None
     """Per unit when active, where energy is not given per byte."""
+    writes_per_day: Uncertain[Ratio] | None = None
+    """Times that the whole capacity may be written each day over its life (flash); absent: without limit."""
     pool: Flag = False
     """May serve as a shared pool."""
     derived: dict[str, str] = Field(default_factory=dict)

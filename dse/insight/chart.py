@@ -7,7 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray
+from dse.insight import wording
+from dse.insight.shortlist import Pick
 from dse.insight.wording import number
+from dse.search.frontier import ParetoSet
+from dse.search.metrics import TINY
 
 WIDTH, HEIGHT = 64, 12
 """Characters inside the axes."""
@@ -118,3 +122,19 @@ def _framed(canvas: list[list[str]], across: Axis, up: Axis, titles: tuple[str, 
             free = start + len(text) + 1
     axis_line = f"{'':{margin}}└{''.join(rule)}"
     return [*lines, axis_line, f"{'':{margin + 1}}{''.join(written).rstrip()}   {titles[0]}"]
+
+
+def picture(front: ParetoSet, picks: Sequence[Pick]) -> list[str]:
+    """First objective of a front across, the second up, the lettered designs in it."""
+    question = front.question
+    names = [goal.name for goal in question.goals][:2]
+    if len(names) < 2:
+        return []
+    columns = [
+        np.asarray(front.archive.metrics.columns[name]) / wording.display(name, question.unit(name)).size
+        for name in names
+    ]
+    x, y = (np.maximum(column[: len(front)], TINY) for column in columns)
+    marks = [Mark(pick.letter, float(x[pick.row]), float(y[pick.row])) for pick in picks]
+    heads = (wording.heading(names[0], question.unit(names[0])), wording.heading(names[1], question.unit(names[1])))
+    return chart(x, y, marks, heads)

@@ -144,14 +144,20 @@ def score(predicted: FloatArray, measured: FloatArray) -> Score | None:
     varied = both.sum() > 1 and np.ptp(predicted[both]) > 0 and np.ptp(measured[both]) > 0
     rank = float(spearmanr(predicted[both], measured[both]).statistic) if varied else 1.0
     return Score(
-        int(both.sum()), float(np.median(error)), float(error.mean()), float(np.quantile(error, 0.9)), float(np.median(ratio)), rank
+        int(both.sum()),
+        float(np.median(error)),
+        float(error.mean()),
+        float(np.quantile(error, 0.9)),
+        float(np.median(ratio)),
+        rank,
     )
 
 
 def _lines(table: Measurements, name: str, by: str, labels: Sequence[str], predicted: FloatArray) -> Iterable[Line]:
     """Scores of every group of rows that share a label."""
     measured, peer, limit = (
-        np.array(table.numbers[column]) if column else np.full(len(table), np.nan) for column in QUANTITIES[table.kind][name]
+        np.array(table.numbers[column]) if column else np.full(len(table), np.nan)
+        for column in QUANTITIES[table.kind][name]
     )
     for value in sorted(set(labels)):
         rows = np.array([label == value for label in labels])
@@ -172,7 +178,10 @@ def _labels(table: Measurements, own: Constants) -> dict[str, Sequence[str]]:
         "device": table.text["device"],
         "engine": table.text["engine"],
         "batch": [batch_range(value) for value in load],
-        "fallback": [fallback(device, model, own) for device, model in zip(tables.devices(table), tables.models(table), strict=True)],
+        "fallback": [
+            fallback(device, model, own)
+            for device, model in zip(tables.devices(table), tables.models(table), strict=True)
+        ],
     }
     if table.kind == "serving":
         found["workers"] = ["known" if value != "False" else "guessed" for value in table.text["workers_known"]]
@@ -218,7 +227,11 @@ class Folds(NamedTuple):
 
 
 def cross_validate(
-    kernels: Measurements, steps: Measurements, serving: Measurements, by: str, progress: Callable[[str], None] = lambda _: None
+    kernels: Measurements,
+    steps: Measurements,
+    serving: Measurements,
+    by: str,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Folds:
     """Leave one device or one model out at a time, refit on the rest, predict what was left out.
 
@@ -257,7 +270,9 @@ def _fold_lines(table: Measurements, name: str, by: str, predicted: FloatArray) 
         "all": ["all"] * len(table),
         "phase": phase,
         by: _families(table, by),
-        "light": [f"{own}, at most {BATCH_EDGES[2]}" if low else f"{own}, more" for own, low in zip(phase, light, strict=True)],
+        "light": [
+            f"{own}, at most {BATCH_EDGES[2]}" if low else f"{own}, more" for own, low in zip(phase, light, strict=True)
+        ],
     }
     return [line for group, labels in groups.items() for line in _lines(table, name, group, labels, predicted)]
 
@@ -273,7 +288,9 @@ _ARCHITECTURE = {"deepseek_r1": "deepseek_v3"}
 """Models that differ in weights only."""
 
 
-def _fitted_without(kernels: Measurements, steps: Measurements, serving: Measurements, left_out: tuple[str, str]) -> Constants:
+def _fitted_without(
+    kernels: Measurements, steps: Measurements, serving: Measurements, left_out: tuple[str, str]
+) -> Constants:
     """Constants fitted without one device or model."""
     by, name = left_out
 

@@ -7,7 +7,10 @@ that nothing else in here carries a unit of time.
 
 from typing import NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
+
+from dse.arrays import FloatArray
 
 
 class Curve(NamedTuple):
@@ -137,16 +140,14 @@ PROVISIONAL = IDEAL._replace(
 """Starting point of a fit."""
 
 
-def pick(width: ArrayLike, curves: Curves, field: str) -> ArrayLike:
+def pick(width: ArrayLike, curves: Curves, field: str) -> FloatArray | float:
     """One constant of a class for every row's compute width [B]; a number for a number.
 
     >>> pick(2.0, PROVISIONAL.linear, "compute")
     0.8
     """
-    import numpy as np
-
-    bf16, fp8, fp4 = (getattr(curve, field) for curve in curves)
-    if np.ndim(width) == 0:
-        return float(bf16 if width > 1 else fp8 if width == 1 else fp4)  # type: ignore[operator]
-    values = np.asarray(width)
+    bf16, fp8, fp4 = (float(getattr(curve, field)) for curve in curves)
+    values = np.asarray(width, float)
+    if values.ndim == 0:
+        return bf16 if values > 1 else fp8 if values == 1 else fp4
     return np.where(values > 1, bf16, np.where(values == 1, fp8, fp4))

@@ -95,7 +95,8 @@ def prefills_before_first_token(batch: FloatArray, share: FloatArray, engine: En
     [1.0, 3.45]
     """
     return np.minimum(
-        np.maximum(batch, 1.0), 1 + engine.together * np.maximum(1 - 1 / batch, 0.0) + engine.wave * share * np.maximum(batch - 1, 0.0)
+        np.maximum(batch, 1.0),
+        1 + engine.together * np.maximum(1 - 1 / batch, 0.0) + engine.wave * share * np.maximum(batch - 1, 0.0),
     )
 
 
@@ -147,7 +148,11 @@ class Fleet(NamedTuple):
 
 
 def disaggregated(
-    clients: FloatArray, fleet: Fleet, output: FloatArray, times: tuple[FloatArray, FloatArray, FloatArray], engine: Engine
+    clients: FloatArray,
+    fleet: Fleet,
+    output: FloatArray,
+    times: tuple[FloatArray, FloatArray, FloatArray],
+    engine: Engine,
 ) -> Served:
     r"""Latencies where prefill and decode run on instances of their own.
 
@@ -169,7 +174,8 @@ def disaggregated(
     Notes
     -----
     A closed network of two stations, by asymptotic bounds: while prefill keeps up a request meets few others;
-    where it does not, everyone who is not decoding queues for it. Source: Denning and Buzen 1978 (operational analysis).
+    where it does not, everyone who is not decoding queues for it.
+    Source: Denning and Buzen 1978 (operational analysis).
 
     >>> two = disaggregated(np.array([4.0]), Fleet(np.array([1.0]), np.array([1.0])), np.array([1000.0]),
     ...                     (np.array([0.1]), np.array([0.01]), np.array([0.0])), Engine(0, 0, 0, 0))

@@ -7,15 +7,17 @@ from the topology. Bandwidth is one direction per device, messages are what each
 Sources: Hockney 1994 (alpha-beta); Thakur, Rabenseifner and Gropp 2005, sections 3 and 4 (collectives).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from dse.arrays import FloatArray
 
+Number: TypeAlias = FloatArray | float
+"""An array of one value per row, or one value for all."""
 
-def all_reduce_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatArray:
+
+def all_reduce_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
     r"""Time of a ring all-reduce.
 
     .. math:: T = 2 (p - 1)\,\alpha + 2\,\frac{p - 1}{p}\,\frac{m}{\beta}                    (9)
@@ -39,11 +41,11 @@ def all_reduce_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, a
     >>> round(float(160 * all_reduce_time(0.79e6, 4, 450e9, 1.5e-6)), 5)    # 80 layers, two each
     0.00186
     """
-    hops = np.asarray(members, float) - 1
+    hops = members - 1
     return 2 * hops * alpha + 2 * hops / members * size / bandwidth
 
 
-def in_network_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatArray:
+def in_network_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
     r"""Time of an all-reduce that the switch computes: the message goes up once and comes down once.
 
     .. math:: T = 2\,\alpha + m/\beta                                                      (10)
@@ -63,10 +65,10 @@ def in_network_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, a
     >>> float(in_network_time(450e3, 8, 450e9, 1e-6))
     3e-06
     """
-    return np.where(np.asarray(members) > 1, 2 * np.asarray(alpha) + np.asarray(size) / bandwidth, 0.0)
+    return (members > 1) * (2 * alpha + size / bandwidth)
 
 
-def one_shot_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatArray:
+def one_shot_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
     r"""Time of an all-reduce where every member sends its whole message to all others at once.
 
     .. math:: T = \alpha + (p - 1)\,m/\beta                                                (11)
@@ -86,11 +88,10 @@ def one_shot_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, alp
     >>> round(float(one_shot_time(16384, 8, 450e9, 3e-6)) * 1e6, 3)
     3.255
     """
-    others = np.asarray(members, float) - 1
-    return np.where(others > 0, np.asarray(alpha) + others * np.asarray(size) / bandwidth, 0.0)
+    return (members > 1) * (alpha + (members - 1) * size / bandwidth)
 
 
-def all_gather_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatArray:
+def all_gather_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
     r"""Time of a ring all-gather, equal to that of a reduce-scatter of the same result.
 
     .. math:: T = (p - 1)\,\alpha + (p - 1)\,m/\beta                                       (12)
@@ -107,11 +108,10 @@ def all_gather_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, a
     >>> float(all_gather_time(450e3, 2, 450e9, 1e-6))
     2e-06
     """
-    others = np.asarray(members, float) - 1
-    return others * (np.asarray(alpha) + np.asarray(size) / bandwidth)
+    return (members - 1) * (alpha + size / bandwidth)
 
 
-def reduce_scatter_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatArray:
+def reduce_scatter_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
     r"""Time of a ring reduce-scatter.
 
     .. math:: T = (p - 1)\,\alpha + \frac{p - 1}{p}\,\frac{m}{\beta}                         (13)
@@ -128,11 +128,10 @@ def reduce_scatter_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLik
     >>> float(2 * reduce_scatter_time(1e6, 8, 450e9, 1e-6) - all_reduce_time(1e6, 8, 450e9, 1e-6))
     0.0
     """
-    others = np.asarray(members, float) - 1
-    return others * np.asarray(alpha) + others / members * size / bandwidth
+    return (members - 1) * (alpha + size / members / bandwidth)
 
 
-def all_to_all_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatArray:
+def all_to_all_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
     r"""Time of an all-to-all in which all pairs exchange at once.
 
     .. math:: T = \alpha + \frac{p - 1}{p}\,\frac{m}{\beta}                                (14)
@@ -149,11 +148,10 @@ def all_to_all_time(size: ArrayLike, members: ArrayLike, bandwidth: ArrayLike, a
     >>> round(float(all_to_all_time(9e5, 8, 450e9, 1e-6)) * 1e6, 2)
     2.75
     """
-    others = np.asarray(members, float) - 1
-    return np.where(others > 0, np.asarray(alpha) + others / members * size / bandwidth, 0.0)
+    return (members > 1) * (alpha + (members - 1) / members * size / bandwidth)
 
 
-def p2p_time(size: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatArray:
+def p2p_time(size: Number, bandwidth: Number, alpha: Number) -> Number:
     r"""Time of one message from one device to another.
 
     .. math:: T = \alpha + m/\beta                                                         (15)
@@ -169,10 +167,10 @@ def p2p_time(size: ArrayLike, bandwidth: ArrayLike, alpha: ArrayLike) -> FloatAr
     >>> float(p2p_time(450e3, 450e9, 1e-6))
     2e-06
     """
-    return np.asarray(alpha) + np.asarray(size) / bandwidth
+    return alpha + size / bandwidth
 
 
-def expert_copies(per_token: ArrayLike, places: ArrayLike) -> FloatArray:
+def expert_copies(per_token: Number, places: Number) -> Number:
     r"""Places that must receive a token, each counted once: ranks or nodes that hold one of its experts.
 
     .. math:: D = n\,(1 - (1 - 1/n)^k)                                                     (16)
@@ -194,11 +192,10 @@ def expert_copies(per_token: ArrayLike, places: ArrayLike) -> FloatArray:
     >>> expert_copies(8, np.array([1.0, 2.0, 8.0, 256.0])).round(2).tolist()
     [1.0, 1.99, 5.25, 7.89]
     """
-    places = np.asarray(places, float)
-    return places * (1 - (1 - 1 / places) ** np.asarray(per_token, float))
+    return places * (1 - (1 - 1 / places) ** per_token)
 
 
-def dispatch_time(tokens: ArrayLike, width: ArrayLike, copies: ArrayLike, bandwidth: ArrayLike) -> FloatArray:
+def dispatch_time(tokens: Number, width: Number, copies: Number, bandwidth: Number) -> Number:
     r"""Time to move a rank's tokens to their experts and the results back.
 
     .. math:: T = t\,D\,d\,(b_{dispatch} + b_{combine})/\beta                               (17)
@@ -222,10 +219,10 @@ def dispatch_time(tokens: ArrayLike, width: ArrayLike, copies: ArrayLike, bandwi
     >>> (58e3 * dispatch_time(64, 7168 * 3, 8, np.array([50e9, 450e9]))).round(1).tolist()
     [12.8, 1.4]
     """
-    return np.asarray(tokens, float) * width * copies / bandwidth
+    return tokens * width * copies / bandwidth
 
 
-def exposed_time(communication: ArrayLike, hidden_under: ArrayLike, overlap: ArrayLike) -> FloatArray:
+def exposed_time(communication: Number, hidden_under: Number, overlap: Number) -> Number:
     r"""Communication that computation does not hide.
 
     .. math:: T = t_{comm} - \min(o\,t_{comm},\; t_{under})                                (18)
@@ -243,11 +240,10 @@ def exposed_time(communication: ArrayLike, hidden_under: ArrayLike, overlap: Arr
     >>> exposed_time(np.array([3.0, 3.0]), np.array([1.0, 9.0]), 0.5).tolist()
     [2.0, 1.5]
     """
-    communication = np.asarray(communication, float)
     return communication - np.minimum(overlap * communication, hidden_under)
 
 
-def prefetch_hidden_time(communication: ArrayLike, sram: ArrayLike, memory_bandwidth: ArrayLike) -> FloatArray:
+def prefetch_hidden_time(communication: Number, sram: Number, memory_bandwidth: Number) -> Number:
     r"""Memory time hidden when the next weights are fetched into on-chip memory under a collective.
 
     .. math:: T = \min(t_{comm},\; S/\beta_{mem})                                           (19)
@@ -269,7 +265,7 @@ def prefetch_hidden_time(communication: ArrayLike, sram: ArrayLike, memory_bandw
     >>> float(prefetch_hidden_time(20e-6, 48e6, 4.8e12))
     1e-05
     """
-    return np.minimum(communication, np.asarray(sram, float) / memory_bandwidth)
+    return np.minimum(communication, sram / memory_bandwidth)
 
 
 class Path(NamedTuple):
@@ -285,7 +281,7 @@ class Path(NamedTuple):
     """One direction per device [B/s]."""
 
 
-def collective_time(path: Path, message: ArrayLike, alpha: ArrayLike, efficiency: ArrayLike = 1.0) -> FloatArray:
+def collective_time(path: Path, message: Number, alpha: Number, efficiency: Number = 1.0) -> FloatArray:
     r"""Time of a collective over any topology.
 
     .. math:: T = \alpha + \sum_t \left(s_t\,l_t + \frac{f_t\,m}{\eta\,\beta_t}\right)              (20)

@@ -178,7 +178,11 @@ def overhead_time(work: Work, supply: Supply, calibration: Calibration) -> Float
     mixers = work.kernels[GROUPS.index("attention_core")] + work.kernels[GROUPS.index("recurrent")]
     requests = work.rows[GROUPS.index("lm_head")]
     constants = calibration.overhead
-    bandwidth = calibration.linear.bf16.memory * np.asarray(supply.memory_bandwidth, float) * supply.memory_fraction
+    bandwidth = (
+        calibration.linear.bf16.memory
+        * np.asarray(supply.memory_bandwidth, float)
+        * np.asarray(supply.memory_fraction, float)
+    )
     traffic = work.activation_bytes[GROUPS.index("attention_linear")] * constants.traffic / bandwidth
     return mixers * constants.layer + constants.step + requests * constants.request + traffic
 
@@ -206,7 +210,7 @@ def communication_time(sent: Communication, links: Links, calibration: Calibrati
     def exchanged(message: Message) -> FloatArray:
         if not message.count.any():
             return np.zeros_like(message.count)
-        size = message.size * links.copies * expert_skew(links.expert_ranks, calibration.expert_skew)
+        size = message.size * np.asarray(links.copies, float) * expert_skew(links.expert_ranks, calibration.expert_skew)
         alpha, share = constants.exchange_alpha, constants.exchange_efficiency
         return message.count * collective_time(links.exchange, size, alpha, share)
 
@@ -306,20 +310,24 @@ class _Roof(NamedTuple):
     curves: Curves
 
 
-def _group(
-    group: str, index: int, work: Work, supply: Supply, links: Links, calibration: Calibration
-) -> _Spent:
+def _group(group: str, index: int, work: Work, supply: Supply, links: Links, calibration: Calibration) -> _Spent:
     """Time of one operator group."""
     roof = _roof(group, supply, calibration)
     flop, moved = work.flop[index], work.weight_bytes[index] + work.kv_bytes[index]
     if group == "attention_core":
-        flop = flop + 2 * calibration.mask_tokens * work.activation_bytes[index] / supply.activation_width
+        flop = flop + 2 * calibration.mask_tokens * work.activation_bytes[index] / np.asarray(
+            supply.activation_width, float
+        )
     else:
         flop = flop * (1 + pick(roof.width, roof.curves, "half_rows") / np.maximum(work.rows[index], 1.0))
     if group == "routed_experts":
         flop = flop * expert_skew(links.expert_ranks, calibration.expert_skew)
-    rate = np.asarray(roof.rate, float) * supply.compute_fraction * pick(roof.width, roof.curves, "compute")
-    bandwidth = np.asarray(supply.memory_bandwidth, float) * supply.memory_fraction
+    rate = (
+        np.asarray(roof.rate, float)
+        * np.asarray(supply.compute_fraction, float)
+        * pick(roof.width, roof.curves, "compute")
+    )
+    bandwidth = np.asarray(supply.memory_bandwidth, float) * np.asarray(supply.memory_fraction, float)
     at_compute = flop / rate
     moved = moved + pick(roof.width, roof.curves, "traffic") * work.activation_bytes[index]
     at_memory = moved / (bandwidth * pick(roof.width, roof.curves, "memory"))

@@ -16,6 +16,10 @@ COPPER_POOL_LINK = "pcie5_x16"
 """Catalog link to a pool where there is no optical port."""
 
 
+DAY = 86_400.0
+"""[s]."""
+
+
 class Side(NamedTuple):
     """One pool of every design; (n, 2) columns hold the first and the second device type."""
 
@@ -47,6 +51,7 @@ class Block(NamedTuple):
     offloaded: BoolArray
     pool_capacity: FloatArray
     pool_bandwidth: FloatArray
+    pool_write_rate: FloatArray
     optical_bandwidth: FloatArray
     weight_dtype: IntArray
     kv_dtype: IntArray
@@ -71,7 +76,7 @@ def block(plan: Plan, designs: Designs) -> Block:
     serving = np.asarray([str(choice) for choice in levers["serving"]])[_index(designs, "serving")]
     colocated, offloaded = serving == "colocated", serving == "attention_offload"
     optical = numbers("optical_bandwidth")
-    pool_capacity, pool_price, media = _pool(plan, designs, numbers("pool.capacity"))
+    pool_capacity, pool_price, media, writes = _pool(plan, designs, numbers("pool.capacity"))
     sides, slacks, powers = {}, {}, {}
     for name in ("prefill", "decode"):
         sides[name], extra, powers[name] = _side(plan, designs, name, optical, pool_capacity, pool_price)
@@ -89,6 +94,7 @@ def block(plan: Plan, designs: Designs) -> Block:
         offloaded,
         pool_capacity,
         np.where(no_pool, 0.0, np.minimum(link, media)),
+        np.where(no_pool, np.inf, writes),
         optical,
         _index(designs, "weight_dtype"),
         _index(designs, "kv_dtype"),
@@ -187,23 +193,22 @@ def _fabric(
     return capital, power, domain, light
 
 
-def _pool(plan: Plan, designs: Designs, capacity: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Pool memory per accelerator [B], its price [$/B] and the bandwidth of its media [B/s]."""
-    index = _index(designs, "pool.technology")
-    price, per_byte = (
-        np.zeros(len(plan.problem.levers["pool.technology"])),
-        np.zeros(len(plan.problem.levers["pool.technology"])),
-    )
-    present = np.zeros(price.size, dtype=bool)
-    for row, choice in enumerate(plan.problem.levers["pool.technology"]):
+def _pool(plan: Plan, designs: Designs, capacity: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Pool memory per accelerator [B], its price [$/B], the bandwidth of its media and the writes it endures [B/s]."""
+    index, choices = _index(designs, "pool.technology"), plan.problem.levers["pool.technology"]
+    present, price, speed = (np.zeros(len(choices)) for _ in range(3))
+    endured = np.full(len(choices), np.inf)
+    for row, choice in enumerate(choices):
         if choice == NONE:
             continue
         memory = plan.problem.memories[str(choice)]
-        price[row] = plan.problem.prices.memory[str(choice)].likely
-        per_byte[row] = (memory.bandwidth or 0.0) / (memory.capacity or np.inf)
-        present[row] = True
-    held = np.where(present[index], capacity, 0.0)
-    return held, price[index], per_byte[index] * held
+        present[row], price[row] = 1.0, plan.problem.prices.memory[str(choice)].likely
+        speed[row] = (memory.bandwidth or 0.0) / (memory.capacity or np.inf)
+        if memory.writes_per_day:
+            endured[row] = memory.writes_per_day.likely / DAY
+    held = present[index] * capacity
+    limit = np.where(np.isfinite(endured[index]), endured[index] * held, np.inf)
+    return held, price[index], speed[index] * held, limit
 
 
 def _copper_pool(plan: Plan) -> float:

@@ -25,9 +25,13 @@ PULL = 0.35
 """Spread of a constant around its parent, in logarithms [1]: how much formats of one operator differ."""
 
 WEIGHT = {
-    "linear": 300.0, "attention_prefill": 150.0, "attention_decode": 150.0, "experts": 200.0, "all_reduce": 150.0,
+    "linear": 300.0,
+    "attention_prefill": 150.0,
+    "attention_decode": 150.0,
+    "experts": 200.0,
+    "all_reduce": 150.0,
     "steps": 600.0,
-}  # fmt: skip
+}
 """Measurements that a class counts as, whatever its number of rows [1]."""
 
 _CURVE = ("compute", "memory", "half_rows", "floor")
@@ -35,10 +39,18 @@ FITTED = (
     *(f"linear.{width}.{name}" for width in ("bf16", "fp8") for name in _CURVE),
     *(f"attention.{width}.{name}" for width in ("bf16", "fp8") for name in ("compute", "memory", "floor")),
     *(f"experts.{width}.{name}" for width in ("bf16", "fp8") for name in (*_CURVE, "traffic")),
-    "network.alpha", "network.efficiency", "network.pipeline", "network.direct_alpha", "network.direct_efficiency",
-    "overhead.layer", "overhead.step", "overhead.request", "overhead.traffic",
-    "mask_tokens", "expert_skew",
-)  # fmt: skip
+    "network.alpha",
+    "network.efficiency",
+    "network.pipeline",
+    "network.direct_alpha",
+    "network.direct_efficiency",
+    "overhead.layer",
+    "overhead.step",
+    "overhead.request",
+    "overhead.traffic",
+    "mask_tokens",
+    "expert_skew",
+)
 """Constants that are fitted, by path."""
 
 SHARES = ("compute", "memory", "efficiency", "direct_efficiency")
@@ -123,9 +135,7 @@ class _Data(NamedTuple):
     reference: FloatArray
 
 
-def calibrate(
-    kernels: Measurements | None, steps: Measurements | None, start: Calibration = PROVISIONAL
-) -> Fit:
+def calibrate(kernels: Measurements | None, steps: Measurements | None, start: Calibration = PROVISIONAL) -> Fit:
     """Fit the constants to measured kernels and passes.
 
     Parameters
@@ -153,9 +163,14 @@ def calibrate(
         return np.concatenate([*parts, _pulled(logs, origin) * SCALE])
 
     solved = least_squares(
-        objective, np.minimum(origin, upper - 1e-3), bounds=(-np.inf, upper), loss="soft_l1", f_scale=SCALE, max_nfev=40,
+        objective,
+        np.minimum(origin, upper - 1e-3),
+        bounds=(-np.inf, upper),
+        loss="soft_l1",
+        f_scale=SCALE,
+        max_nfev=40,
         x_scale=0.3,
-    )  # fmt: skip
+    )
     best = with_constants(start, FITTED, np.exp(solved.x))
     return Fit(best, tuple(_residuals(data, best)))
 
@@ -164,17 +179,19 @@ def _pulled(logs: FloatArray, origin: FloatArray) -> FloatArray:
     """Distance of every constant from its parent in units of the spread allowed."""
     index = {path: place for place, path in enumerate(FITTED)}
     parents = np.array([logs[index[PARENT[path]]] if path in PARENT else origin[index[path]] for path in FITTED])
-    return (logs - parents) / PULL
+    return np.asarray((logs - parents) / PULL)
 
 
 def _weighted(residuals: Residuals) -> FloatArray:
     """Residuals of a class scaled so that all of them together count as its weight."""
-    return residuals.ratio * np.sqrt(WEIGHT[residuals.name] / residuals.ratio.size)
+    return np.asarray(residuals.ratio * np.sqrt(WEIGHT[residuals.name] / residuals.ratio.size))
 
 
 def _residuals(data: _Data, calibration: Calibration) -> list[Residuals]:
     """Residuals by class."""
-    found = [Residuals(group.name, np.log(kernel_seconds(group, calibration) / group.seconds)) for group in data.kernels]
+    found = [
+        Residuals(group.name, np.log(kernel_seconds(group, calibration) / group.seconds)) for group in data.kernels
+    ]
     if data.reference.size:
         seconds = predict.seconds(data.steps, data.reference.size, calibration)
         found.append(Residuals("steps", np.log(seconds / data.reference)))

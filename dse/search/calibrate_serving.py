@@ -44,7 +44,8 @@ def calibrate_engines(table: Measurements, calibration: Calibration) -> EngineFi
     """Fit the constants of serving: one set for all engines of the file.
 
     One set, because constants per engine fit the runs at hand better and unseen devices and models worse (first token
-    0.25 against 0.33 in sample, 0.7 against 0.3 on devices left out). Who serves with one engine calibrates on its runs.
+    0.25 against 0.33 in sample, 0.7 against 0.3 on devices left out). Who serves
+    with one engine calibrates on its runs.
 
     Parameters
     ----------

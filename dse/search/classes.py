@@ -47,42 +47,56 @@ class Store(NamedTuple):
     sizes: IntArray
 
 
-def class_points(plan: Plan, block: Block, agent: int) -> ClassPoints:
-    """Score every serving point of one class on every design of a block."""
-    slo = plan.classes[agent].shape
-    count = len(block)
+class Candidates(NamedTuple):
+    """Serving points of one class before they are scored: a row of either table and a home of the KV each."""
+
+    prefill_store: Store
+    decode_store: Store
+    prefill: Rows
+    decode: Rows
+    home: IntArray
+
+
+def candidates(plan: Plan, block: Block, agent: int) -> Candidates:
+    """Every serving point of one class that is worth scoring on the designs of a block."""
     prefill_store = _store(plan, block, block.prefill, agent, "prefill")
     decode_store = _store(plan, block, block.decode, agent, "decode")
     prefill = _prefill_rows(plan, block, agent, prefill_store)
     decode = _decode_rows(plan, block, agent, decode_store)
-    pairs = paired(prefill, decode, count)
+    pairs = paired(prefill, decode, len(block))
     left, right = prefill.take(pairs.prefill), decode.take(pairs.decode)
     homes = _homes(plan, block)
     pick, home = np.nonzero(homes[left.design])
-    left, right = left.take(pick), right.take(pick)
+    return Candidates(prefill_store, decode_store, left.take(pick), right.take(pick), home)
+
+
+def setting(plan: Plan, block: Block, agent: int, found: Candidates, index: IntArray) -> Setting:
+    """Some serving points of one class with everything their score depends on."""
+    left, right, home = found.prefill.take(index), found.decode.take(index), found.home[index]
+    design = left.design
     kv = np.asarray([plan.kv_token(agent, str(choice)) for choice in plan.problem.levers["kv_dtype"]])
-    scored = []
-    for start in range(0, home.size, BATCH):
-        part = slice(start, start + BATCH)
-        at, to, house = left.take(np.arange(home.size)[part]), right.take(np.arange(home.size)[part]), home[part]
-        design = at.design
-        scored.append(
-            evaluate_points(
-                Setting(
-                    slo,
-                    _prefill_side(plan, block, agent, prefill_store, at, house),
-                    _decode_side(plan, block, agent, decode_store, to, house),
-                    _pool(block, design),
-                    house,
-                    block.colocated[design],
-                    kv[block.kv_dtype[design]],
-                    plan.operation,
-                )
-            )
-        )
+    return Setting(
+        plan.classes[agent].shape,
+        _prefill_side(plan, block, agent, found.prefill_store, left, home),
+        _decode_side(plan, block, agent, found.decode_store, right, home),
+        _pool(block, design),
+        home,
+        block.colocated[design],
+        kv[block.kv_dtype[design]],
+        plan.operation,
+    )
+
+
+def class_points(plan: Plan, block: Block, agent: int) -> ClassPoints:
+    """Score every serving point of one class on every design of a block."""
+    found = candidates(plan, block, agent)
+    every = np.arange(found.home.size)
+    scored = [
+        evaluate_points(setting(plan, block, agent, found, every[start : start + BATCH]))
+        for start in range(0, every.size, BATCH)
+    ]
     columns = PointColumns(*(np.concatenate(column) for column in zip(*scored, strict=True)))
-    mapping = _mapping(prefill_store, decode_store, left, right, home)
-    return ClassPoints(left.design, columns, mapping, plan.classes[agent].load.output)
+    return ClassPoints(found.prefill.design, columns, mapping(found), plan.classes[agent].load.output)
 
 
 def _store(plan: Plan, block: Block, side: Side, agent: int, name: str) -> Store:
@@ -193,7 +207,7 @@ def _homes(plan: Plan, block: Block) -> BoolArray:
 
 
 def _pool(block: Block, design: IntArray) -> Pool:
-    return Pool(block.pool_capacity[design], block.pool_bandwidth[design])
+    return Pool(block.pool_capacity[design], block.pool_bandwidth[design], block.pool_write_rate[design])
 
 
 def _prefill_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows, home: IntArray) -> PrefillSide:
@@ -253,12 +267,13 @@ def _decode_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows,
     return offloaded(plan, block, agent, decode, rows, table.attention_share[at], table.devices()[at], moved)
 
 
-def _mapping(prefill: Store, decode: Store, left: Rows, right: Rows, home: IntArray) -> dict[str, IntArray]:
+def mapping(found: Candidates) -> dict[str, IntArray]:
     """How each point uses its design, by name."""
     names = ("tp", "pp", "attention_dp", "moe_tp", "ep", "cp", "size")
-    found = {"kv_home": home, "prefill.type": left.option, "decode.type": right.option}
-    for side, store, rows in (("prefill", prefill, left), ("decode", decode, right)):
+    used = {"kv_home": found.home, "prefill.type": found.prefill.option, "decode.type": found.decode.option}
+    sides = (("prefill", found.prefill_store, found.prefill), ("decode", found.decode_store, found.decode))
+    for side, store, rows in sides:
         last = "chunk" if side == "prefill" else "batch"
         for name, column in zip(names, store.grid, strict=True):
-            found[f"{side}.{last if name == 'size' else name}"] = column[rows.row]
-    return found
+            used[f"{side}.{last if name == 'size' else name}"] = column[rows.row]
+    return used

@@ -41,7 +41,8 @@ def from_file(file: CalibrationFile) -> Constants:
     """Constants of a calibration."""
     rows = file.model_dump()
     curves = {
-        name: Curves(*(Curve(**rows[name][width]) for width in Curves._fields)) for name in ("linear", "attention", "experts")
+        name: Curves(*(Curve(**rows[name][width]) for width in Curves._fields))
+        for name in ("linear", "attention", "experts")
     }
     calibration = Calibration(
         **curves,
@@ -61,7 +62,19 @@ def to_file(
 ) -> CalibrationFile:
     """Calibration file of fitted constants."""
     units = {"half_rows": "tok", "mask_tokens": "tok"}
-    seconds = {"floor", "alpha", "hop", "pipeline", "direct_alpha", "exchange_alpha", "layer", "step", "request", "first", "client"}
+    seconds = {
+        "floor",
+        "alpha",
+        "hop",
+        "pipeline",
+        "direct_alpha",
+        "exchange_alpha",
+        "layer",
+        "step",
+        "request",
+        "first",
+        "client",
+    }
 
     def row(value: Any) -> dict[str, Any]:
         return {name: written(name, own) for name, own in value._asdict().items()}

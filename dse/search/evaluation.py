@@ -70,10 +70,10 @@ def score(plan: Plan, block: Block) -> Metrics:
     )
     rows = combine(points, len(block), len(found))
     local = rows.point - offsets[:-1]
-    return _metrics(plan, block, found, rows.design, local)
+    return assembled(plan, block, found, rows.design, local)
 
 
-def _metrics(plan: Plan, block: Block, found: list[ClassPoints], design: IntArray, point: IntArray) -> Metrics:
+def assembled(plan: Plan, block: Block, found: list[ClassPoints], design: IntArray, point: IntArray) -> Metrics:
     """Columns of the mixture and of each class."""
     columns: dict[str, FloatArray] = {}
     mapping: dict[str, IntArray] = {}

@@ -4,9 +4,11 @@ Used where a measurement names a device and not a topology. Coefficients are clo
 algorithms: reduce or gather inside the domain, exchange between domains, spread inside again.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dse.arrays import FloatArray
 from dse.facts.devices import Accelerator
@@ -71,9 +73,7 @@ def links(device: Accelerator, mapping: Mapping, per_token: int) -> Links:
     made = machine(device)
     tp, pp, dp, _, ep, cp = np.broadcast_arrays(*(np.asarray(degree, float) for degree in mapping))
     outward = np.minimum(ep, made.domain)
-    copies = np.stack(
-        [np.full_like(ep, max(per_token, 1)), expert_copies(max(per_token, 1), np.ceil(ep / outward))]
-    )
+    copies = np.stack([np.full_like(ep, max(per_token, 1)), expert_copies(max(per_token, 1), np.ceil(ep / outward))])
     return Links(
         all_reduce=_reduction(made, tp),
         all_gather=_gather(made, tp),
@@ -87,13 +87,13 @@ def links(device: Accelerator, mapping: Mapping, per_token: int) -> Links:
     )
 
 
-def _path(made: Machine, steps: list[FloatArray], traffic: list[FloatArray], members: FloatArray) -> Path:
+def _path(made: Machine, steps: Sequence[ArrayLike], traffic: Sequence[ArrayLike], members: FloatArray) -> Path:
     """Path of two tiers; on a shared bus the devices of a group divide what one of them has."""
     inner = np.minimum(members, made.domain)
     bandwidth = np.full_like(members, made.inner) / (np.maximum(inner / 2, 1) if made.shared else 1)
     return Path(
-        np.stack(steps),
-        np.stack(traffic),
+        np.stack([np.asarray(step, float) for step in steps]),
+        np.stack([np.asarray(share, float) for share in traffic]),
         np.array([[CROSSING], [OUTER_CROSSING]]),
         np.stack([bandwidth, np.full_like(members, made.outer)]),
     )

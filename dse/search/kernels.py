@@ -14,6 +14,7 @@ from dse.facts.measurements import Measurements
 from dse.physics import roofline
 from dse.physics.calibration import Calibration
 from dse.physics.demand import GROUPS, Communication, Mapping, Message, Work
+from dse.physics.network import Path
 from dse.physics.work import expected_experts
 from dse.search import fabric
 from dse.search.predict import REFERENCE_SHARE, measured_fraction
@@ -48,22 +49,22 @@ class _Rows(NamedTuple):
     """Columns of some kernels."""
 
     table: Measurements
-    index: list[int]
+    chosen: list[int]
 
     def number(self, column: str) -> FloatArray:
         """Numbers of a column."""
         values = self.table.numbers[column]
-        return np.array([values[row] for row in self.index])
+        return np.array([values[row] for row in self.chosen])
 
     def text(self, column: str) -> tuple[str, ...]:
         """Text of a column."""
         values = self.table.text[column]
-        return tuple(values[row] for row in self.index)
+        return tuple(values[row] for row in self.chosen)
 
     @property
     def size(self) -> int:
         """Rows."""
-        return len(self.index)
+        return len(self.chosen)
 
 
 def kernel_groups(table: Measurements) -> list[KernelGroup]:
@@ -88,7 +89,7 @@ def kernel_groups(table: Measurements) -> list[KernelGroup]:
 def kernel_seconds(group: KernelGroup, calibration: Calibration) -> FloatArray:
     """Time of every kernel without the overhead of a pass [s]."""
     spent = roofline.pass_time(group.work, group.supply, group.links, calibration)
-    return spent.group_seconds.sum(axis=0) + spent.network
+    return np.asarray(spent.group_seconds.sum(axis=0) + spent.network)
 
 
 class _Demand(NamedTuple):
@@ -113,12 +114,15 @@ def _group(name: str, rows: _Rows, build: Callable[[_Rows], _Demand]) -> KernelG
     devices = [catalog.accelerator(name) for name in rows.text("device")]
     dtype = rows.text("dtype")
     width = np.array([COMPUTED.get(own, np.ceil(WIDTHS[own])) for own in dtype])
-    rate = np.array([
-        (device.peak.fp8 if own == 1 else None) or device.peak.bf16 or np.nan for device, own in zip(devices, width, strict=True)
-    ])  # fmt: skip
-    fraction = np.array([
-        measured_fraction(device, float(own), REFERENCE_SHARE) for device, own in zip(devices, width, strict=True)
-    ])  # fmt: skip
+    rate = np.array(
+        [
+            (device.peak.fp8 if own == 1 else None) or device.peak.bf16 or np.nan
+            for device, own in zip(devices, width, strict=True)
+        ]
+    )
+    fraction = np.array(
+        [measured_fraction(device, float(own), REFERENCE_SHARE) for device, own in zip(devices, width, strict=True)]
+    )
     bandwidth = np.array([device.memory.bandwidth if device.memory else np.nan for device in devices])
     stored = np.array([max(WIDTHS[own], 1.0) for own in dtype])
     supply = roofline.Supply(rate, rate, rate, bandwidth, rate, width, width, width, fraction, activation_width=stored)
@@ -142,26 +146,46 @@ def _links(rows: _Rows, members: FloatArray, ranks: FloatArray) -> roofline.Link
     for name in dict.fromkeys(names):
         made[name] = fabric.links(catalog.accelerator(name), Mapping(tp=members, ep=members), 1)
     own = np.array([list(made).index(name) for name in names])
-    parts = []
-    for field in ("all_reduce", "all_gather", "expert_gather", "exchange", "context", "p2p", "direct"):
+    each = np.arange(rows.size)
+
+    def path(field: str) -> Path:
         columns = zip(*(getattr(links, field) for links in made.values()), strict=True)
-        stacked = [np.stack(np.broadcast_arrays(*column)) for column in columns]
-        wide = [np.broadcast_to(column, (*column.shape[:-1], rows.size)) for column in stacked]
-        parts.append(roofline.Path(*(column[own, :, np.arange(rows.size)].T for column in wide)))
-    return roofline.Links(*parts[:-1], direct=parts[-1], expert_ranks=ranks)
+        stacked = (np.stack(np.broadcast_arrays(*column)) for column in columns)
+        wide = (np.broadcast_to(column, (*column.shape[:-1], rows.size)) for column in stacked)
+        return Path(*(column[own, :, each].T for column in wide))
+
+    return roofline.Links(
+        all_reduce=path("all_reduce"),
+        all_gather=path("all_gather"),
+        expert_gather=path("expert_gather"),
+        exchange=path("exchange"),
+        context=path("context"),
+        p2p=path("p2p"),
+        direct=path("direct"),
+        expert_ranks=ranks,
+    )
 
 
 def _work(demand: _Demand, size: int) -> Work:
     """Work with one group or message."""
-    columns = []
-    for value in (demand.flop, demand.weight, demand.activation, demand.kv, demand.rows, demand.kernels):
-        column = np.zeros((len(GROUPS), size))
-        column[GROUPS.index(demand.group)] = value
-        columns.append(column)
+
+    def column(value: FloatArray | float) -> FloatArray:
+        filled = np.zeros((len(GROUPS), size))
+        filled[GROUPS.index(demand.group)] = value
+        return filled
+
     none = Message(np.zeros(size), np.zeros(size))
     sent = Message(np.ones(size), np.broadcast_to(np.asarray(demand.size, float), (size,)))
     messages = {name: sent if name == demand.message else none for name in Communication._fields}
-    return Work(*columns, Communication(**messages))
+    return Work(
+        flop=column(demand.flop),
+        weight_bytes=column(demand.weight),
+        activation_bytes=column(demand.activation),
+        kv_bytes=column(demand.kv),
+        rows=column(demand.rows),
+        kernels=column(demand.kernels),
+        communication=Communication(**messages),
+    )
 
 
 def _widths(rows: _Rows) -> FloatArray:
@@ -192,10 +216,12 @@ def _experts(rows: _Rows) -> _Demand:
     tokens, hidden, inter = (rows.number(name) for name in ("m", "hidden", "inter"))
     per_token, experts, tensor, ranks = (rows.number(name) for name in ("topk", "experts", "moe_tp", "moe_ep"))
     width = _widths(rows)
-    touched = np.array([
-        float(expected_experts(total, used, np.array(seen)))
-        for total, used, seen in zip(experts, per_token, tokens, strict=True)
-    ])  # fmt: skip
+    touched = np.array(
+        [
+            float(expected_experts(total, used, np.array(seen)))
+            for total, used, seen in zip(experts, per_token, tokens, strict=True)
+        ]
+    )
     copies, columns = tokens * per_token, inter / tensor
     element = _SWIGLU * hidden * columns
     balanced: BoolArray = np.array([own == "balanced" for own in rows.text("distribution")])

@@ -110,7 +110,7 @@ class Plan:
         """Prefill table, made at the first call."""
         if key not in self._prefill:
             made = phases.prefill_table(
-                self._site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens
+                self.site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens
             )
             self._prefill[key] = made
         return self._prefill[key]
@@ -123,10 +123,11 @@ class Plan:
                 1 + draft * settings.draft_cost
             )
             batches = tuple(mappings.powers_of_two(settings.max_batch))
-            self._decode[key] = phases.decode_table(self._site(key), self.classes[key.agent].load, batches, draft, gain)
+            self._decode[key] = phases.decode_table(self.site(key), self.classes[key.agent].load, batches, draft, gain)
         return self._decode[key]
 
-    def _site(self, key: TableKey) -> phases.Site:
+    def site(self, key: TableKey) -> phases.Site:
+        """Device, model, formats and interconnect of a table."""
         device, plan, settings = self.problem.devices[key.device], self.classes[key.agent], self.problem.serving
         assert device.memory is not None
         row = self.devices.index(key.device)

@@ -161,7 +161,7 @@ class _Links(NamedTuple):
 
 
 def _links(at: Setting, held: Kept) -> _Links:
-    """KV between the pools, write-through to the lower tiers and restores from them; links are full duplex."""
+    """KV between the pools, write-through to the lower tiers and restores; links are full duplex, flash endures."""
     fresh, output = at.shape.moments.fresh + held.lost_tokens, at.shape.moments.output
     cached = at.shape.moments.cached - held.lost_tokens
     scale = at.kv_token / at.operation.utilisation
@@ -178,8 +178,10 @@ def _links(at: Setting, held: Kept) -> _Links:
     on_prefill, on_pool = at.at_home("prefill"), at.at_home("shared")
 
     def pool_time(owner: BoolArray, through: FloatArray) -> FloatArray:
-        moved = np.where(on_pool, through, np.where(owner & (at.pool.capacity > 0), spill, 0))
-        return moved / np.maximum(at.pool.bandwidth, 1.0)
+        used = on_pool | (owner & (at.pool.capacity > 0))
+        moved = np.where(on_pool, through, np.where(used, spill, 0))
+        written = np.where(used, at.kv_token * (fresh + output), 0)
+        return np.maximum(moved / np.maximum(at.pool.bandwidth, 1.0), written / at.pool.write_rate)
 
     def host_time(owner: BoolArray, capacity: FloatArray, bandwidth: FloatArray) -> FloatArray:
         return np.where(owner & (capacity > 0), host / bandwidth, 0)

@@ -48,9 +48,20 @@ class Points(NamedTuple):
 
     def rows(self, index: IntArray) -> "Points":
         """Select rows."""
-        return Points(*(
-            tuple(column[i] for i in index) if isinstance(column, tuple) else column[index] for column in self
-        ))  # fmt: skip
+
+        def names(column: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(column[row] for row in index)
+
+        numbers = {name: getattr(self, name)[index] for name in _NUMBERS}
+        return Points(
+            model=names(self.model),
+            device=names(self.device),
+            weight=names(self.weight),
+            expert=names(self.expert),
+            kv=names(self.kv),
+            attention=names(self.attention),
+            **numbers,
+        )
 
     @property
     def mapping(self) -> demand.Mapping:
@@ -63,10 +74,14 @@ class Points(NamedTuple):
         return self.tp * self.pp * self.attention_dp
 
 
+_NUMBERS = ("tp", "pp", "attention_dp", "moe_tp", "ep", "batch", "new_tokens", "cached_tokens")
+
+
 class Group(NamedTuple):
     """Rows that share model, device and formats, with everything that does not depend on the constants."""
 
-    index: IntArray
+    row: IntArray
+    """Places of the rows in the table."""
     shape: Shape
     work: work.Work
     supply: roofline.Supply
@@ -103,7 +118,9 @@ Source: ml-engineering, accelerator chapter, snapshot 2026-08-22."""
 
 
 def computed_format(device: Accelerator, dtype: str) -> str:
-    """Format to look up a rate for: 4-bit weights without 4-bit hardware meet 16-bit activations, as measured kernels do.
+    """Format to look up a rate for: 4-bit weights without 4-bit hardware meet 16-bit activations.
+
+    So do the measured kernels (w4a16).
 
     >>> computed_format(catalog.accelerator("h100_sxm"), "fp4"), computed_format(catalog.accelerator("b200_sxm"), "fp4")
     ('bf16', 'fp4')
@@ -160,7 +177,7 @@ def _group(key: tuple[str, str, str, str, str, str], index: IntArray, rows: Poin
     formats = precision(weight, expert, kv)
     load = demand.Load(rows.batch, rows.new_tokens, rows.cached_tokens)
     return Group(
-        index=index,
+        row=index,
         shape=shape,
         work=work.pass_work(shape, formats, rows.mapping, load),
         supply=supply(device, weight, expert, attention),
@@ -176,7 +193,7 @@ def seconds(made: list[Group], size: int, calibration: Calibration) -> FloatArra
     result = np.zeros(size)
     for group in made:
         spent = roofline.pass_time(group.work, group.supply, group.links, calibration)
-        result[group.index] = spent.seconds
+        result[group.row] = spent.seconds
     return result
 
 
@@ -198,9 +215,9 @@ def predict(points: Points, calibration: Calibration) -> dict[str, FloatArray]:
     size = len(points.model)
     columns = {name: np.zeros(size) for name in COLUMNS}
     for group in groups(points):
-        rows = points.rows(group.index)
+        rows = points.rows(group.row)
         for name, values in _columns(group, rows, calibration).items():
-            columns[name][group.index] = values
+            columns[name][group.row] = values
     return columns
 
 
@@ -208,9 +225,18 @@ BOUNDS = ("compute", "memory", "network", "overhead")
 """Terms of a pass; the largest binds."""
 
 COLUMNS = (
-    "seconds", *BOUNDS, "flop", "bytes_moved", "oi", "cf_request_bytes", "cf_device_bytes", "weights_bytes", "kv_bytes",
-    "fits", "bound",
-)  # fmt: skip
+    "seconds",
+    *BOUNDS,
+    "flop",
+    "bytes_moved",
+    "oi",
+    "cf_request_bytes",
+    "cf_device_bytes",
+    "weights_bytes",
+    "kv_bytes",
+    "fits",
+    "bound",
+)
 
 
 def _columns(group: Group, rows: Points, calibration: Calibration) -> dict[str, FloatArray]:
@@ -243,7 +269,5 @@ def kv_bytes(ledger: demand.Ledger, shape: Shape, rows: Points) -> FloatArray:
     """KV and state of all requests on the fullest device [B]."""
     context = rows.new_tokens + rows.cached_tokens
     windowed = np.minimum(context, shape.sliding_window)
-    per_request = (
-        ledger.kv_bytes_per_token * context + ledger.window_bytes_per_token * windowed + ledger.state_bytes
-    )
+    per_request = ledger.kv_bytes_per_token * context + ledger.window_bytes_per_token * windowed + ledger.state_bytes
     return np.ceil(rows.batch / rows.attention_dp) * per_request

@@ -13,13 +13,13 @@ from dse.search import predict, tables
 from dse.search.predict import USABLE_MEMORY, Points
 
 LENGTH = 0.95
-"""Mean length of a request over its nominal one [1]: between 0.9 of clients that draw lengths and 1 of those that do not."""
+"""Mean length of a request over its nominal one [1]: clients that draw lengths have 0.9, others 1."""
 
 ANY = "any"
 """Engine constants of an engine without its own."""
 
 PASS_TOKENS = 8192.0
-"""Tokens of a prefill pass [tok]. Source: defaults of TensorRT-LLM (max_num_tokens), SGLang and vLLM on these devices."""
+"""Tokens of a prefill pass [tok]. Source: defaults of TensorRT-LLM (max_num_tokens), SGLang and vLLM."""
 
 ROUNDS = 3
 """Rounds of batch and step time of disaggregated decode; two suffice to 1 % [1]."""
@@ -57,9 +57,11 @@ def runs(table: Measurements) -> Runs:
     clients = _clients(table, split)
     prompt, output = np.array(table.numbers["isl"]) * LENGTH, np.array(table.numbers["osl"]) * LENGTH
     prefill = _instance(table, np.where(split, "prefill_", ""))
-    # Every attention rank prefills requests of its own meanwhile, as many as a pass has room for.
+    # Every attention rank prefills requests of its own meanwhile. A prefill instance fills its passes; one that also
+    # decodes starts each request when it comes (measured first tokens at little load are those of single prefills).
     waiting = np.maximum(np.floor(clients / prefill.attention_dp), 1.0)
-    packed = np.minimum(np.maximum(np.floor(PASS_TOKENS / prompt), 1.0), waiting)
+    room = np.where(split, np.maximum(np.floor(PASS_TOKENS / prompt), 1.0), 1.0)
+    packed = np.minimum(room, waiting)
     prefill = prefill._replace(new_tokens=prompt, batch=packed * prefill.attention_dp)
     decode = _instance(table, np.where(split, "decode_", ""))._replace(
         batch=clients, new_tokens=np.ones_like(clients), cached_tokens=prompt + output / 2
@@ -71,9 +73,18 @@ def runs(table: Measurements) -> Runs:
     decode = decode._replace(batch=resident)
     outer = np.array([_outer(name) for name in decode.device])
     return Runs(
-        split, clients, output, packed, table.text["engine"], predict.groups(prefill), predict.groups(decode), decode, held, fleet,
+        split,
+        clients,
+        output,
+        packed,
+        table.text["engine"],
+        predict.groups(prefill),
+        predict.groups(decode),
+        decode,
+        held,
+        fleet,
         moved / (outer * prefill.devices),
-    )  # fmt: skip
+    )
 
 
 def serve(made: Runs, calibration: Calibration, engines: dict[str, closed_loop.Engine]) -> closed_loop.Served:
@@ -96,9 +107,11 @@ def serve(made: Runs, calibration: Calibration, engines: dict[str, closed_loop.E
 
 
 def pass_times(made: Runs, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
-    """Prefill of one request per attention rank, of a full pass, and decode step of all that memory holds, of every run [s]."""
+    """Prefill of one request per attention rank, and decode step of all that memory holds, of every run [s]."""
     size = made.clients.size
-    return predict.seconds(made.prefill, size, calibration) / made.packed, predict.seconds(made.decode, size, calibration)
+    return predict.seconds(made.prefill, size, calibration) / made.packed, predict.seconds(
+        made.decode, size, calibration
+    )
 
 
 def engine_columns(names: tuple[str, ...], engines: dict[str, closed_loop.Engine]) -> closed_loop.Engine:
@@ -120,6 +133,7 @@ def _clients(table: Measurements, split: BoolArray) -> FloatArray:
 
 def _instance(table: Measurements, prefix: FloatArray) -> Points:
     """Points of the instances of one phase; a load of one prefill request until it is replaced."""
+
     def column(name: str) -> FloatArray:
         values = [table.numbers[f"{own}{name}"][row] for row, own in enumerate(prefix)]
         return np.array([1.0 if np.isnan(value) or value < 1 else value for value in values])
@@ -130,9 +144,21 @@ def _instance(table: Measurements, prefix: FloatArray) -> Points:
     one, weight = np.ones(len(table)), tables.formats(table, "weight_dtype")
     kept = ("bf16",) * len(table)
     return Points(
-        tables.models(table), tables.devices(table), tp, column("pp"), attention_dp, moe_tp, ep, one, one, 0 * one, weight,
-        tables.expert_formats(table), kept, kept,
-    )  # fmt: skip
+        tables.models(table),
+        tables.devices(table),
+        tp,
+        column("pp"),
+        attention_dp,
+        moe_tp,
+        ep,
+        one,
+        one,
+        0 * one,
+        weight,
+        tables.expert_formats(table),
+        kept,
+        kept,
+    )
 
 
 def _consistent(
@@ -140,8 +166,8 @@ def _consistent(
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Degrees that describe one instance: ``moe_tp * ep = tp * attention_dp``, dense models without experts.
 
-    Some exports write a group of experts twice, as ``moe_tp = ep = g`` and as ``tp`` or ``attention_dp`` of g² devices;
-    the instance then has g of them and no tensor parallelism inside an expert.
+    Some exports write a group of experts twice, as ``moe_tp = ep = g`` and as ``tp`` or ``attention_dp`` of g²
+    devices; the instance then has g of them and no tensor parallelism inside an expert.
     """
     tp, attention_dp, moe_tp, ep = degrees
     dense = np.array([not catalog.model(name).n_experts for name in tables.models(table)])
@@ -164,13 +190,13 @@ def _memory(decode: Points, context: FloatArray, prompt: FloatArray) -> tuple[Fl
     """Requests of a full context that fit into an instance, and bytes of a prompt's KV over all devices."""
     slots, moved = np.zeros(len(decode.model)), np.zeros(len(decode.model))
     for group in predict.groups(decode):
-        rows = decode.rows(group.index)._replace(batch=np.ones(group.index.size), cached_tokens=np.zeros(group.index.size))
+        rows = decode.rows(group.row)._replace(batch=np.ones(group.row.size), cached_tokens=np.zeros(group.row.size))
         memory = group.device.memory
         room = USABLE_MEMORY * (memory.capacity if memory else 0.0) - group.ledger.weights_bytes
-        full = predict.kv_bytes(group.ledger, group.shape, rows._replace(new_tokens=context[group.index]))
-        sent = predict.kv_bytes(group.ledger, group.shape, rows._replace(new_tokens=prompt[group.index]))
-        slots[group.index] = np.floor(np.maximum(room / full, 0.0)) * rows.attention_dp
-        moved[group.index] = sent * rows.tp
+        full = predict.kv_bytes(group.ledger, group.shape, rows._replace(new_tokens=context[group.row]))
+        sent = predict.kv_bytes(group.ledger, group.shape, rows._replace(new_tokens=prompt[group.row]))
+        slots[group.row] = np.floor(np.maximum(room / full, 0.0)) * rows.attention_dp
+        moved[group.row] = sent * rows.tp
     return slots, moved
 
 

@@ -109,6 +109,8 @@ class Pool(NamedTuple):
     """Per device, 0 without a pool [B]."""
     bandwidth: FloatArray
     """One direction per device [B/s]."""
+    write_rate: FloatArray
+    """Writes that its cells endure over their life, per device; infinite for DRAM [B/s]."""
 
 
 class Operation(NamedTuple):

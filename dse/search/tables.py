@@ -40,7 +40,9 @@ def _row_problems(table: Measurements, row: int) -> list[Mistake]:
     for column in ("weight_dtype", "expert_dtype", "kv_dtype", "attention_dtype"):
         written = table.text.get(column, ("",) * len(table))[row]
         if written and written not in WIDTH:
-            mistakes.append(table.mistake(row, column, f'"{written}" is no number format; expected one of {", ".join(WIDTH)}'))
+            mistakes.append(
+                table.mistake(row, column, f'"{written}" is no number format; expected one of {", ".join(WIDTH)}')
+            )
     if table.kind == "steps":
         needed = ("tp", "batch", "new_tokens", "cached_tokens")
         mistakes += [
@@ -85,7 +87,9 @@ def step_points(table: Measurements) -> Points:
         new_tokens=np.array(table.numbers["new_tokens"]),
         cached_tokens=np.array(table.numbers["cached_tokens"]),
         weight=weight,
-        expert=tuple(own or other for own, other in zip(table.text["expert_dtype"], expert_formats(table), strict=True)),
+        expert=tuple(
+            own or other for own, other in zip(table.text["expert_dtype"], expert_formats(table), strict=True)
+        ),
         kv=kv,
         attention=tuple(own or other for own, other in zip(table.text["attention_dtype"], kv, strict=True)),
     )
@@ -103,7 +107,9 @@ def devices(table: Measurements) -> tuple[str, ...]:
 
 def formats(table: Measurements, column: str) -> tuple[str, ...]:
     """Number formats of the weights; empty means the release's."""
-    return tuple(own or catalog.model(model).release_dtype for own, model in zip(table.text[column], models(table), strict=True))
+    return tuple(
+        own or catalog.model(model).release_dtype for own, model in zip(table.text[column], models(table), strict=True)
+    )
 
 
 def expert_formats(table: Measurements) -> tuple[str, ...]:

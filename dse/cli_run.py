@@ -1,0 +1,240 @@
+"""Commands on a study: run it, check it."""
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dse import cli_terminal as terminal
+
+if TYPE_CHECKING:
+    from dse.facts.problem import Problem
+    from dse.insight.runs import Opened
+    from dse.search.budget import Budget
+    from dse.search.question import Question
+    from dse.search.run import Run
+
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one entry of the study; may be repeated.")
+]
+Results = Annotated[Path, typer.Option(help="Folder of all runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+RUN_EXAMPLES = terminal.examples(
+    "dse run search_spaces/quickstart.yaml",
+    'dse run search_spaces/agentic_datacenter.yaml --budget "60 s" --set agents.coding.slo.tpot=20ms',
+    "dse run --resume last --budget '+30 s'",
+)
+CHECK_EXAMPLES = terminal.examples(
+    "dse check search_spaces/quickstart.yaml",
+    "dse check search_spaces/quickstart.yaml --set prices=spot_2026 --resolved",
+)
+
+
+def run(
+    study: Annotated[Path | None, typer.Argument(help="Study file; not needed with --resume.")] = None,
+    changes: Set = None,
+    budget: Annotated[str | None, typer.Option(help='How long: "60 s", "20000 evaluations"; "+60 s" on top.')] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers; the study's by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Search method; the study's by default.")] = None,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help="Optuna storage; a file in the run otherwise.")] = None,
+    results: Results = Path("results"),
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Run to continue: last, or its folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a study and write a run: front, knees, verdict."""
+    from dse.facts.problem import load
+    from dse.insight.runs import locate
+    from dse.search import run as folders
+    from dse.search.ask import ask
+    from dse.search.budget import budget as read_budget
+    from dse.search.explore import Options, explore
+
+    folder = locate(resume, results) if resume else None
+    problem = load(_file(study, folder, folders.PROBLEM), overrides(changes))
+    question = ask(problem)
+    progress = terminal.ProgressLine()
+    options = Options(
+        budget=read_budget(budget) if budget else limits(problem),
+        seed=problem.seed if seed is None else seed,
+        workers=workers,
+        sampler=sampler or problem.sampler,
+        results=results,
+        resume=folder,
+        storage=storage,
+        command="dse " + " ".join(sys.argv[1:]),
+        progress=progress,
+    )
+    if not as_json:
+        _headline(problem, question)
+    try:
+        found = explore(question, options)
+    except KeyboardInterrupt:
+        progress.clear()
+        terminal.say("stopped before anything was scored; nothing to resume")
+        raise typer.Exit(130) from None
+    progress.clear()
+    if as_json:
+        terminal.say_json({**found.summary, "folder": str(found.folder)})
+    else:
+        _report(problem, found, results)
+    if not found.summary["feasible"]:
+        raise typer.Exit(terminal.INFEASIBLE)
+
+
+def check(
+    study: Annotated[Path, typer.Argument(help="Study file.")],
+    changes: Set = None,
+    resolved: Annotated[bool, typer.Option(help="Print the study with everything written out.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a study without running it: all mistakes at once, the size of the space, the time it takes."""
+    from dse.facts.problem import dump, load
+    from dse.search.ask import ask
+
+    problem = load(study, overrides(changes))
+    question = ask(problem)
+    if resolved:
+        terminal.say_json(dump(problem)) if as_json else sys.stdout.write(question.resolved)
+        return
+    facts = _outlook(problem, question)
+    if as_json:
+        terminal.say_json({"errors": [], **facts})
+        return
+    terminal.say(f"{study}: no errors", "bold green")
+    _headline(problem, question)
+    terminal.labelled("designs", f"{facts['space_size']:,} architectures, each scored with all its mappings")
+    terminal.labelled("levers", ", ".join(f"{name} ({count})" for name, count in facts["levers"].items()))
+    terminal.labelled("engine", facts["reason"])
+    speed = f"{facts['designs_per_second']:,.0f} designs/s and core, first tables included"
+    terminal.labelled("time", f"about {facts['seconds']:.0f} s on {facts['workers']} cores ({speed})")
+    terminal.labelled("feasible", f"{facts['feasible_share']:.0%} of {facts['sample']} sampled designs")
+    terminal.labelled("next", f"dse run {study}")
+
+
+def limits(problem: "Problem") -> "Budget":
+    """Budget that a study states."""
+    from dse.search.budget import Budget
+
+    return Budget(problem.budget.time or math.inf, problem.budget.evaluations or math.inf)
+
+
+def overrides(changes: list[str] | None) -> dict[str, str]:
+    """Path -> text of every `--set`."""
+    pairs = {}
+    for change in changes or []:
+        path, mark, text = change.partition("=")
+        if not mark or not path.strip():
+            raise typer.BadParameter(f'"{change}": expected PATH=VALUE, for example --set seed=1')
+        pairs[path.strip()] = text.strip()
+    return pairs
+
+
+def _file(study: Path | None, folder: Path | None, inside: str) -> Path:
+    """Study file to read: the one named, else the resolved one of the run that is resumed."""
+    if study is not None:
+        return study
+    if folder is None:
+        raise typer.BadParameter("name a study file, or a run with --resume")
+    return folder / inside
+
+
+def _headline(problem: "Problem", question: "Question") -> None:
+    """Name of the study, its question, its classes."""
+    terminal.say(f"{problem.name} · {problem.question}".rstrip(" ·"), "bold")
+    mixture = ", ".join(f"{agent.share:.0%} {agent.name} on {agent.model.id}" for agent in problem.agents)
+    levers = sum(len(axis.choices) > 1 for axis in question.space.axes)
+    terminal.say(f"{question.space.size:,} architectures ({levers} levers) · {mixture} · prices {problem.prices.date}")
+    terminal.say()
+
+
+def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
+    """Size of the space, pace of a first sample, engine and time that follow from it."""
+    import time
+
+    from dse.search import engines
+    from dse.search.workers import cores
+
+    designs = question.space.sample(min(64, question.space.size), problem.seed)
+    began = time.monotonic()
+    metrics = question.evaluate(designs)
+    pace = (time.monotonic() - began) / len(designs)
+    budget, workers = limits(problem), cores()
+    affordable = min(budget.evaluations, 0.8 * budget.seconds * workers / pace)
+    choice = engines.choose(engines.Outlook(question.space.size, affordable, pace))
+    if problem.sampler != "auto":
+        choice = engines.Choice(problem.sampler, f"{problem.sampler}: asked for in the study")
+    whole = question.space.size * pace / workers
+    return {
+        "study": problem.name,
+        "space_size": question.space.size,
+        "levers": {axis.name: len(axis.choices) for axis in question.space.axes if len(axis.choices) > 1},
+        "engine": choice.name,
+        "reason": choice.reason,
+        "exhaustive": choice.name == "exhaustive",
+        "designs_per_second": 1 / pace,
+        "workers": workers,
+        "seconds": min(whole, budget.seconds) if choice.name == "exhaustive" else min(budget.seconds, whole),
+        "sample": len(designs),
+        "feasible_share": len(set(metrics.design[metrics.feasible].tolist())) / len(designs),
+    }
+
+
+def _report(problem: "Problem", found: "Run", results: Path) -> None:
+    """Screen of a finished run."""
+    from dse.insight.runs import Opened
+
+    facts = found.summary
+    parts = [
+        f"{facts['evaluations']:,} designs in {facts['wall_seconds']:.1f} s ({facts['designs_per_second']:,.0f}/s)",
+        f"{facts['reason']}",
+        f"front {facts['front_size']:,} rows of {facts['front_designs']:,} designs",
+        f"hypervolume {facts['hypervolume']:.3f} {facts['hypervolume_unit']}",
+    ]
+    terminal.say(" · ".join(parts))
+    terminal.say()
+    show_front(Opened(problem, found, "last"), None)
+    files = "front.csv · summary.json · manifest.json · study.journal"
+    terminal.labelled("written", f"{_short(found.folder, results)}   {files}", "dim")
+    name = f"{_short(found.folder, results)}"
+    if facts["interrupted"]:
+        terminal.labelled("resume", f"stopped by Ctrl-C; continue with: dse run --resume {name}", "yellow")
+    elif not facts["finished"]:
+        terminal.labelled("go on", f"dse run --resume {name} --budget '+60 s'", "dim")
+    if facts["feasible"]:
+        terminal.labelled("next", "dse explain last:A    dse compare last:A last:B    dse show front last", "dim")
+    else:
+        terminal.labelled("next", "dse explain last:nearest", "dim")
+
+
+def _short(folder: Path, results: Path) -> str:
+    """Folder relative to where the user stands, if it is below."""
+    for root in (Path.cwd(), results.resolve()):
+        if folder.resolve().is_relative_to(root):
+            return str(folder.resolve().relative_to(root))
+    return str(folder)
+
+
+def show_front(opened: "Opened", rows: int | None) -> None:
+    """Picture, verdict and table of a run; `rows` rows of the whole front instead of the lettered ones."""
+    from dse.insight import table
+    from dse.insight.chart import picture
+    from dse.insight.verdict import verdict
+
+    front, picks = opened.front, opened.picks
+    if len(front):
+        for line in picture(front, picks):
+            terminal.say(line)
+        terminal.say()
+    for sentence in verdict(opened.problem, opened.run):
+        terminal.labelled(sentence.subject, sentence.text)
+    terminal.say()
+    if len(front):
+        wanted = [pick.row for pick in picks] if rows is None else list(range(min(rows, len(front))))
+        terminal.say_table(table.front_table(opened.problem, front, wanted, picks))
+        if rows is None and len(front) > len(wanted):
+            terminal.say(f"     all {len(front)} rows: dse show front {opened.name} --rows {len(front)}", "dim")
+        terminal.say()
