@@ -207,7 +207,8 @@ def _pool(plan: Plan, designs: Designs, capacity: FloatArray) -> tuple[FloatArra
         if memory.writes_per_day:
             endured[row] = memory.writes_per_day.likely / DAY
     held = present[index] * capacity
-    limit = np.where(np.isfinite(endured[index]), endured[index] * held, np.inf)
+    flash = np.isfinite(endured)[index] & (held > 0)
+    limit = np.where(flash, np.where(np.isfinite(endured), endured, 0.0)[index] * held, np.inf)
     return held, price[index], speed[index] * held, limit
 
 
