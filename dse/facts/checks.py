@@ -8,6 +8,7 @@ from dse.facts.agents import known_model
 from dse.facts.devices import Accelerator
 from dse.facts.errors import Mistake, did_you_mean, listed
 from dse.facts.levers import NONE, REGISTRY, RELEASE, Choice
+from dse.facts.metrics import EXTENSIVE
 from dse.facts.models import Model
 from dse.facts.prices import PriceSet
 from dse.facts.reader import Data, Path_, Source
@@ -86,6 +87,8 @@ def sentences(study: Study, source: Source, broken: frozenset[Path_]) -> Iterato
             if sentence.agent is not None and sentence.agent not in known:
                 hint = did_you_mean(sentence.agent, known) or f" Known: {listed(known)}."
                 yield source.mistake(path, f'there is no agent "{sentence.agent}".{hint}')
+            if sentence.metric in EXTENSIVE and study.load is None:
+                yield source.mistake(path, f"{sentence.metric} is of a sized system: state `load`, such as `load: 2 task/s`")
             if section == "objectives" and sentence.column in seen:
                 yield source.mistake(path, f"{sentence.column} is an objective already")
             if section == "objectives":

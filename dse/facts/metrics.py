@@ -62,6 +62,9 @@ METRICS: Mapping[str, Metric] = {
     "devices": Metric("devices", "lower", "accelerators of a sized system"),
 }
 
+EXTENSIVE = ("tasks_per_s", "system_cost", "system_power", "devices")
+"""Metrics of a sized system, which need a load."""
+
 _OBJECTIVE = re.compile(r"\s*(?P<verb>\w+)\s+(?P<name>[\w.]+)\s*$")
 _REQUIREMENT = re.compile(r"\s*(?P<name>[\w.]+)\s*(?P<sign><=|>=|==|<|>|=)\s*(?P<value>\S.*?)\s*$")
 _VERBS = {"minimize": False, "minimise": False, "min": False, "maximize": True, "maximise": True, "max": True}

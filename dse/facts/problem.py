@@ -59,6 +59,8 @@ class Problem:
     """Interconnects that a lever names -> file; `native` has none."""
     prices: PriceSet
     """Prices and rates."""
+    load: float | None
+    """Tasks per second of a sized system; None where only intensive metrics are asked for [task/s]."""
     serving: Serving
     """Parameters of the engine and the operating point."""
     objectives: tuple[Objective, ...]
@@ -146,6 +148,7 @@ def dump(problem: Problem) -> dict[str, Any]:
         "require": [_written(requirement) for requirement in problem.require],
         "budget": _written(problem.budget),
         "sampler": problem.sampler,
+        **({} if problem.load is None else {"load": levers.units.exact(problem.load, "task/s")}),
         "seed": problem.seed,
         "topologies": {name: str(path) for name, path in problem.topologies.items()},
         "devices": _rows(problem.devices),
@@ -259,6 +262,7 @@ def _problem(
         links={**{name: catalog.link(name) for name in catalog.names("links")}, **study.links},
         topologies={name: topologies[name] for name in sorted(wired - {NATIVE})},
         prices=study.prices,
+        load=study.load,
         serving=study.serving,
         objectives=study.objectives,
         require=study.require,

@@ -101,6 +101,8 @@ class Study(Strict):
     """Classes of agents that share the system."""
     slo: Slo = Slo()
     """Latency targets of agents that state none."""
+    load: Annotated[float, Quantity("task/s", positive=True)] | None = None
+    """Tasks per second that a sized system must serve; needed for extensive metrics such as `system_cost`."""
     levers: dict[str, JsonValue] = Field(default_factory=dict)
     """What is chosen: per lever a list of choices or a range {from, to, steps, scale}."""
     constants: dict[str, JsonValue] = Field(default_factory=dict)

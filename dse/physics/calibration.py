@@ -104,11 +104,17 @@ class Calibration(NamedTuple):
         faster = {"alpha", "hop", "pipeline", "direct_alpha", "exchange_alpha", "layer", "step", "request"}
         network = {name: value / (speed if name in faster else 1) for name, value in self.network._asdict().items()}
         overhead = {name: value / (speed if name in faster else 1) for name, value in self.overhead._asdict().items()}
-        curves = {
-            name: Curves(*(curve._replace(floor=curve.floor / speed) for curve in getattr(self, name)))
-            for name in ("linear", "attention", "experts")
-        }
-        return self._replace(**curves, network=NetworkConstants(**network), overhead=Overheads(**overhead))
+
+        def quicker(curves: Curves) -> Curves:
+            return Curves(*(curve._replace(floor=curve.floor / speed) for curve in curves))
+
+        return self._replace(
+            linear=quicker(self.linear),
+            attention=quicker(self.attention),
+            experts=quicker(self.experts),
+            network=NetworkConstants(**network),
+            overhead=Overheads(**overhead),
+        )
 
 
 IDEAL_CURVE = Curve(compute=1.0, memory=1.0, half_rows=0.0, floor=0.0)

@@ -65,7 +65,7 @@ def in_network_time(size: Number, members: Number, bandwidth: Number, alpha: Num
     >>> float(in_network_time(450e3, 8, 450e9, 1e-6))
     3e-06
     """
-    return (members > 1) * (2 * alpha + size / bandwidth)
+    return _beyond_one(members) * (2 * alpha + size / bandwidth)
 
 
 def one_shot_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
@@ -88,7 +88,7 @@ def one_shot_time(size: Number, members: Number, bandwidth: Number, alpha: Numbe
     >>> round(float(one_shot_time(16384, 8, 450e9, 3e-6)) * 1e6, 3)
     3.255
     """
-    return (members > 1) * (alpha + (members - 1) * size / bandwidth)
+    return _beyond_one(members) * (alpha + (members - 1) * size / bandwidth)
 
 
 def all_gather_time(size: Number, members: Number, bandwidth: Number, alpha: Number) -> Number:
@@ -148,7 +148,7 @@ def all_to_all_time(size: Number, members: Number, bandwidth: Number, alpha: Num
     >>> round(float(all_to_all_time(9e5, 8, 450e9, 1e-6)) * 1e6, 2)
     2.75
     """
-    return (members > 1) * (alpha + (members - 1) / members * size / bandwidth)
+    return _beyond_one(members) * (alpha + (members - 1) / members * size / bandwidth)
 
 
 def p2p_time(size: Number, bandwidth: Number, alpha: Number) -> Number:
@@ -266,6 +266,11 @@ def prefetch_hidden_time(communication: Number, sram: Number, memory_bandwidth: 
     1e-05
     """
     return np.minimum(communication, sram / memory_bandwidth)
+
+
+def _beyond_one(members: Number) -> Number:
+    """1 for groups of several members, 0 for one alone."""
+    return 1.0 * (members > 1)
 
 
 class Path(NamedTuple):

@@ -102,7 +102,7 @@ def mixture_quantiles(values: FloatArray, weights: FloatArray, levels: Sequence[
 
     Parameters
     ----------
-    values : (n, k) array              atoms of each row [any unit]
+    values : (n, k) array              atoms of each row, >= 0 [any unit]
     weights : (n, k) array             their weights, >= 0; atoms without weight have no say [1]
     levels : sequence of q floats      for example 0.5 and 0.95 [1]
 
@@ -114,25 +114,35 @@ def mixture_quantiles(values: FloatArray, weights: FloatArray, levels: Sequence[
     -----
     A mixture has cliffs: p95 of "98 % hits, 2 % misses" is a hit, of "90 % hits" a miss, whatever the mean says.
     The rule is the one by which the atoms of a class are placed. Source: Hazen's plotting position, weighted.
+    Bits of numbers that are not negative are ordered like the numbers, so the place of an atom rides in the last bits
+    of its value and one plain sort ranks both; values that agree to 14 digits may change places.
 
     >>> atoms, weights = np.array([[1.0, 1.1, 30.0]] * 2), np.array([[0.9, 0.08, 0.02], [0.5, 0.3, 0.2]])
     >>> mixture_quantiles(atoms, weights, [0.9]).round(2).tolist()
     [[1.09, 30.0]]
     """
-    heights = np.where(weights > 0, values, np.inf)
-    order = np.argsort(heights, axis=-1)
-    share = np.take_along_axis(weights, order, axis=-1)
-    ranked = np.take_along_axis(heights, order, axis=-1)
+    count = values.shape[-1]
+    place = (1 << (count - 1).bit_length()) - 1
+    keys = np.where(weights > 0, values, np.inf).view(np.int64)
+    keys &= ~place
+    keys |= np.arange(count)
+    keys.sort(axis=-1)
+    order = (keys & place) + count * np.arange(len(values))[:, None]
+    share = np.take(weights, order)
     mass = np.cumsum(share, axis=-1)
-    total, middle = mass[:, -1], mass - share / 2
-    rows, last = np.arange(len(values)), (weights > 0).sum(axis=-1) - 1
+    total = mass[:, -1].copy()
+    mass -= share / 2
+    rows, last = np.arange(len(values)), np.count_nonzero(weights > 0, axis=-1) - 1
     found = np.empty((len(levels), len(values)))
     for index, level in enumerate(levels):
+        if level in levels[:index]:
+            found[index] = found[levels.index(level)]
+            continue
         target = level * total
-        right = np.minimum((middle < target[:, None]).sum(axis=-1), last)
+        right = np.minimum(np.count_nonzero(mass < target[:, None], axis=-1), last)
         left = np.maximum(right - 1, 0)
-        low, high = middle[rows, left], middle[rows, right]
+        low, high = mass[rows, left], mass[rows, right]
         part = np.clip((target - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
-        below, above = ranked[rows, left], ranked[rows, right]
+        below, above = np.take(values, order[rows, left]), np.take(values, order[rows, right])
         found[index] = below + part * (above - below)
     return found

@@ -184,7 +184,7 @@ def overhead_time(work: Work, supply: Supply, calibration: Calibration) -> Float
         * np.asarray(supply.memory_fraction, float)
     )
     traffic = work.activation_bytes[GROUPS.index("attention_linear")] * constants.traffic / bandwidth
-    return mixers * constants.layer + constants.step + requests * constants.request + traffic
+    return np.asarray(mixers * constants.layer + constants.step + requests * constants.request + traffic)
 
 
 def communication_time(sent: Communication, links: Links, calibration: Calibration) -> FloatArray:
@@ -265,13 +265,13 @@ DIRECT_CROSSINGS = 4.0
 """Links crossed by two rounds of messages through one switch [1]."""
 
 
-def library_time(path: Path, size: ArrayLike, calibration: Calibration, share: ArrayLike) -> FloatArray:
+def library_time(path: Path, size: FloatArray, calibration: Calibration, share: FloatArray | float) -> FloatArray:
     """Time of one collective of a library, first algorithm of equation (R4) [s]."""
     constants = calibration.network
     slowed = path._replace(hop_latency=path.hop_latency + constants.hop)
-    wire = path.traffic * np.asarray(size, float) / path.bandwidth
+    wire = path.traffic * size / path.bandwidth
     wire = wire.sum(axis=0) if np.ndim(wire) > 1 else wire
-    return collective_time(slowed, size, constants.alpha, share) + 2 * np.sqrt(constants.pipeline * wire)
+    return np.asarray(collective_time(slowed, size, constants.alpha, share) + 2 * np.sqrt(constants.pipeline * wire))
 
 
 def expert_skew(ranks: ArrayLike, skew: float) -> FloatArray:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dse.facts.calibration import CalibrationFile, load
 from dse.physics.calibration import Calibration, Curve, Curves, NetworkConstants, Overheads
 from dse.physics.closed_loop import Engine
-from dse.search.calibrate import Residuals
+
+if TYPE_CHECKING:
+    from dse.search.calibrate import Residuals
 
 DIGITS = 4
 """Significant digits of a constant in the file: more than the fit is worth."""
@@ -58,7 +60,7 @@ def from_file(file: CalibrationFile) -> Constants:
 
 
 def to_file(
-    calibration: Calibration, engines: dict[str, Engine], residuals: Sequence[Residuals], provenance: dict[str, Any]
+    calibration: Calibration, engines: dict[str, Engine], residuals: "Sequence[Residuals]", provenance: dict[str, Any]
 ) -> CalibrationFile:
     """Calibration file of fitted constants."""
     units = {"half_rows": "tok", "mask_tokens": "tok"}

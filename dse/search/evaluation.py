@@ -85,6 +85,8 @@ def assembled(plan: Plan, block: Block, found: list[ClassPoints], design: IntArr
         }
         mapping |= {f"{item.agent.name}.{name}": values for name, values in part.mapping.items()}
     columns |= _mixture(plan, block, design, picked, shares)
+    if plan.problem.load is not None:
+        columns |= _sized(plan, plan.problem.load, picked)
     violation = sum((part.columns.violation for part in picked), np.zeros(design.size))
     slacks = {name: values[design] for name, values in block.slacks.items()}
     slacks |= _required(plan.problem, columns)
@@ -173,6 +175,31 @@ def _mixture(
         "domain_power": block.domain_power[design],
         "quality": block.quality[design],
     }
+
+
+def _sized(plan: Plan, load: float, picked: list[ClassPoints]) -> dict[str, FloatArray]:
+    """Metrics of a system for a stated load: whole instances of every class and phase, the loss of rounding included."""
+    devices, hourly, power = (np.zeros(picked[0].size) for _ in range(3))
+    for item, part in zip(plan.classes, picked, strict=True):
+        rate = load * item.agent.share * item.shape.steps
+        c = part.columns
+        for seconds, cost, energy, side in (
+            (c.prefill_seconds, c.prefill_cost, c.prefill_energy, "prefill"),
+            (c.decode_seconds, c.decode_cost, c.energy - c.prefill_energy, "decode"),
+        ):
+            instance = np.prod([part.mapping[f"{side}.{degree}"] for degree in DEGREES], axis=0)
+            needed = rate * seconds
+            whole = np.ceil(needed / instance - 1e-9) * instance
+            growth = np.where(needed > 0, whole / np.maximum(needed, 1e-30), 0.0)
+            devices += whole
+            hourly += growth * load * item.agent.share * cost
+            power += growth * load * item.agent.share * energy
+    tasks = np.full(devices.size, load)
+    return {"tasks_per_s": tasks, "devices": devices, "system_cost": hourly, "system_power": power}
+
+
+DEGREES = ("tp", "pp", "attention_dp", "cp")
+"""Degrees whose product is the devices of an instance."""
 
 
 def _required(problem: Problem, columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

@@ -29,6 +29,13 @@ DIGITS = 6
 """Significant digits of a number in a table: enough to compare, few enough to read."""
 
 
+LISTED = 500
+"""Rows up to which a table lists the whole front."""
+
+RESOLUTION = float(np.log10(1.01))
+"""Of a longer front a table lists rows such that each other one is within 1 % of them in every objective [decades]."""
+
+
 @dataclass(frozen=True)
 class ParetoSet:
     """Non-dominated rows, the best in the first objective first; D001, D002, ... name them."""
@@ -67,26 +74,35 @@ class ParetoSet:
             return np.zeros(0, dtype=np.int64)
         return pareto.spaced(self.archive.scores, KNEES[method](self.archive.scores), count)
 
+    def listed(self) -> IntArray:
+        """Rows that a table lists: all of a short front, representatives and knees of a long one."""
+        if len(self) <= LISTED:
+            return np.arange(len(self))
+        knees = [self.knees(3, method) for method in KNEES]
+        best = self.archive.scores[: len(self)].argmin(axis=0)
+        return np.unique(np.concatenate([pareto.representatives(self.archive.scores, RESOLUTION), best, *knees]))
+
     def table(self) -> dict[str, list[str]]:
-        """Column with its unit -> text of every row."""
-        metrics, question = self.archive.metrics, self.question
+        """Column with its unit -> text of every listed row."""
+        metrics, question, rows = self.archive.metrics, self.question, self.listed()
         goals = {goal.name: goal.unit for goal in question.goals}
         results = {name: question.unit(name) for name in metrics.columns if name not in goals}
-        chosen = [self.levers(row) for row in range(len(self))]
-        table = {"design [id]": list(self.ids)}
-        table |= self._columns(goals)
+        chosen = [self.levers(row) for row in rows.tolist()]
+        ids = self.ids
+        table = {"design [id]": [ids[row] for row in rows.tolist()]}
+        table |= self._columns(goals, rows)
         for axis in question.space.axes:
             unit, scale = shown(question.unit(axis.name)) if axis.ordered else ("name", 1.0)
             table[f"{axis.name} [{unit}]"] = [_text(levers[axis.name], scale) for levers in chosen]
         for name, values in metrics.mapping.items():
             unit = "name" if name.rsplit(".", 1)[-1] in question.labels else question.unit(name)
-            table[f"{name} [{unit}]"] = [question.word(name, int(value)) for value in values[: len(self)]]
-        return table | self._columns(results)
+            table[f"{name} [{unit}]"] = [question.word(name, int(value)) for value in values[rows]]
+        return table | self._columns(results, rows)
 
-    def _columns(self, units: Mapping[str, str]) -> dict[str, list[str]]:
+    def _columns(self, units: Mapping[str, str], rows: IntArray) -> dict[str, list[str]]:
         columns = {}
         for name, (unit, scale) in {name: shown(unit) for name, unit in units.items()}.items():
-            values = self.archive.metrics.columns[name][: len(self)]
+            values = self.archive.metrics.columns[name][rows]
             columns[f"{name} [{unit}]"] = [_number(value / scale) for value in values]
         return columns
 

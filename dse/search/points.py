@@ -43,6 +43,8 @@ class PointColumns(NamedTuple):
     """Provisioned decode device time per step [s]."""
     prefill_cost: FloatArray
     decode_cost: FloatArray
+    prefill_energy: FloatArray
+    """Part of the energy that the prefill pool takes [J]."""
     prefill_link_share: FloatArray
     """Need of the busiest link over the provisioned device time, 1 where it binds [1]."""
     decode_link_share: FloatArray
@@ -67,10 +69,11 @@ def evaluate_points(at: Setting) -> PointColumns:
     share = np.minimum(work.append / decode_seconds, 0.99)
     tpot = serving.shared_pass_time(active.step_time, share)
     tpot_full = serving.shared_pass_time(active.step_time_full, share)
-    waited = wait(at, held, tpot_full)
+    waited = wait(at, held, tpot, tpot_full)
     steps = at.shape.steps
     prefill_cost = cost.task_cost(steps * prefill_seconds, at.prefill.hourly)
     decode_cost = cost.task_cost(steps * decode_seconds, at.decode.hourly)
+    prefill_energy = steps * prefill_seconds * at.prefill.power
     slacks = (
         active.slack_capacity,
         active.slack_pool,
@@ -80,7 +83,7 @@ def evaluate_points(at: Setting) -> PointColumns:
     )
     return PointColumns(
         prefill_cost + decode_cost,
-        steps * (prefill_seconds * at.prefill.power + decode_seconds * at.decode.power),
+        prefill_energy + steps * decode_seconds * at.decode.power,
         waited.latency / at.shape.latency_slo,
         np.sum([np.maximum(-slack, 0) for slack in slacks], axis=0),
         waited.ttft[0],
@@ -96,6 +99,7 @@ def evaluate_points(at: Setting) -> PointColumns:
         decode_seconds,
         prefill_cost,
         decode_cost,
+        prefill_energy,
         links.prefill / np.maximum(prefill_seconds, 1e-30),
         links.decode / decode_seconds,
         active.spilled_share,

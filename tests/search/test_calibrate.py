@@ -1,0 +1,87 @@
+"""The fit finds what it should, and the shipped constants are those of a fit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dse.facts.calibration import load, write
+from dse.facts.measurements import read
+from dse.physics.calibration import PROVISIONAL
+from dse.search import calibrate, calibrate_serving, predict, serving_runs, tables
+from dse.search.constants import constants, from_file, to_file
+
+REFERENCE = Path(__file__).parent.parent / "reference"
+KERNELS, STEPS, SERVING = (read(REFERENCE / f"{name}_sample.csv") for name in ("kernels", "steps", "serving"))
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return calibrate.calibrate(KERNELS, STEPS)
+
+
+def test_fit_beats_the_starting_point(fit):
+    points = tables.step_points(STEPS)
+    reference = np.array(STEPS.numbers["reference_s"])
+    start = predict.seconds(predict.groups(points), len(STEPS), PROVISIONAL)
+    steps = next(own for own in fit.residuals if own.name == "steps")
+    assert steps.median_error < np.median(np.abs(start / reference - 1))
+    assert steps.median_error < 0.12
+
+
+def test_constants_stay_physical(fit):
+    for path in calibrate.FITTED:
+        value = calibrate.read_constant(fit.calibration, path)
+        assert value > 0
+        assert value <= 1 or path.split(".")[-1] not in calibrate.SHARES
+
+
+def test_fit_is_reproducible(fit):
+    assert calibrate.calibrate(KERNELS, STEPS).calibration == fit.calibration
+
+
+def test_formats_without_data_follow_the_next_wider_one(fit):
+    assert fit.calibration.linear.fp4 == fit.calibration.linear.fp8
+
+
+def test_fit_without_data_keeps_the_starting_point():
+    nothing = calibrate.calibrate(None, None)
+    start, end = (calibrate.read_constant(own, "linear.bf16.compute") for own in (PROVISIONAL, nothing.calibration))
+    assert end == pytest.approx(start, rel=0.2)
+
+
+def test_synthetic_truth_is_recovered():
+    truth = calibrate.with_constant(constants().calibration, "overhead.layer", 9e-6)
+    points = tables.step_points(STEPS)
+    times = predict.seconds(predict.groups(points), len(STEPS), truth)
+    made = STEPS.select(range(len(STEPS)))
+    made = type(made)(made.path, made.kind, made.text, {**made.numbers, "reference_s": tuple(times)})
+    found = calibrate.calibrate(None, made, start=constants().calibration)
+    assert found.calibration.overhead.layer == pytest.approx(9e-6, rel=0.1)
+
+
+def test_engines_are_fitted_to_first_and_later_tokens(fit):
+    engines = calibrate_serving.calibrate_engines(SERVING, constants().calibration)
+    tpot, ttft = engines.residuals
+    assert tpot.median_error < 0.15
+    assert ttft.median_error < 0.45
+    assert set(engines.engines) == {serving_runs.ANY}
+
+
+def test_calibration_file_round_trip(tmp_path):
+    own = constants()
+    residuals = [calibrate.Residuals("steps", np.array([-0.1, 0.0, 0.1]))]
+    provenance = load().provenance.model_dump()
+    write(to_file(own.calibration, own.engines, residuals, provenance), tmp_path / "own.yaml")
+    back = from_file(load(tmp_path / "own.yaml"))
+    for path in calibrate.FITTED:
+        expected = calibrate.read_constant(own.calibration, path)
+        assert calibrate.read_constant(back.calibration, path) == pytest.approx(expected, rel=1e-3)
+    assert back.bands["steps"][0] < 1 < back.bands["steps"][1]
+
+
+def test_shipped_calibration_says_where_it_is_from():
+    file = load()
+    assert file.provenance.licence == "Apache-2.0"
+    assert {"linear", "attention_decode", "experts", "all_reduce", "steps", "tpot", "ttft"} <= set(file.bands)
+    assert all(band.low < 1 < band.high for band in file.bands.values())
