@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from dse import cli_run, cli_terminal
+from dse import cli_explain, cli_run, cli_terminal
 from dse.facts.errors import SpecError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.command(epilog=cli_run.RUN_EXAMPLES)(cli_run.run)
 app.command(epilog=cli_run.CHECK_EXAMPLES)(cli_run.check)
+app.command(epilog=cli_explain.EXPLAIN_EXAMPLES)(cli_explain.explain)
+app.command(epilog=cli_explain.COMPARE_EXAMPLES)(cli_explain.compare)
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def front_table(problem: Problem, front: ParetoSet, rows: Sequence[int], picks: 
     for row in rows:
         pick = letters.get(row)
         label = pick.letter if pick else front.ids[row]
-        values = [wording.number(float(columns[name][row]) / shown[name].size) for name in names]
+        values = [wording.cell(float(columns[name][row]) / shown[name].size) for name in names]
         table.append(
             (f"{label}  {wording.front_design(front, row, agents)}", *values, pick.reason if pick else "")
         )

@@ -11,6 +11,12 @@ from dse.search.frontier import INERT, ParetoSet, shown
 NONE = "none"
 """Choice that stands for absence."""
 
+TIE = 1e-6
+"""Relative difference below which two evaluations of one design are the same [1]."""
+
+SMALLEST = 1e-4
+"""Below this a cell shows an exponent."""
+
 ARROW = "→"
 """Between the prefill and the decode pool of a design."""
 
@@ -65,6 +71,18 @@ def number(value: float) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return units.show(value, "1")
+
+
+def cell(value: float) -> str:
+    """Three significant digits with their zeros, so that the cells of a column compare.
+
+    >>> cell(0.7), cell(12.0), cell(1900.4), cell(0.0)
+    ('0.700', '12.0', '1,900', '0')
+    """
+    if not math.isfinite(value) or value == 0 or abs(value) < SMALLEST:
+        return number(value)
+    places = max(2 - math.floor(math.log10(abs(value))), 0)
+    return f"{round(value, places) if places else float(f'{value:.3g}'):,.{places}f}"
 
 
 def quantity(value: float, unit: str) -> str:

@@ -270,7 +270,7 @@ def prefetch_hidden_time(communication: Number, sram: Number, memory_bandwidth: 
 
 def _beyond_one(members: Number) -> Number:
     """1 for groups of several members, 0 for one alone."""
-    return 1.0 * (members > 1)
+    return np.where(np.asarray(members) > 1, 1.0, 0.0)
 
 
 class Path(NamedTuple):

@@ -2,8 +2,9 @@
 
 Cost and power of a mixture are share-weighted sums over its classes, latency is the worst class's ratio to its SLO. So
 for a latency level x each class may use any of its serving points with ratio <= x, and takes the cheapest (or the most
-frugal) one; sweeping x over all ratios that occur gives every non-dominated combination of a design. No loop over
-designs: the sweep is a running minimum over serving points sorted by ratio.
+frugal) one; sweeping x over all ratios that occur gives the cheapest and the most frugal combination of a design at
+every latency. No loop over designs: the sweep is a running minimum over serving points sorted by ratio. Scales and ties
+are settled within a design, so its rows do not depend on the block it is scored in.
 """
 
 from typing import NamedTuple
@@ -35,18 +36,19 @@ class Combination(NamedTuple):
 
 
 def combine(points: Points, designs: int, agents: int) -> Combination:
-    """Give every non-dominated combination of serving points, or the least violating one where a class has none."""
-    order = np.lexsort((points.ratio, points.design))
-    sorted_points = Points(*(column[order] for column in points))
-    feasible = _all_classes_feasible(sorted_points, designs, agents)
-    usable = np.where(feasible[sorted_points.design], sorted_points.violation <= 0, True)
-    sweeps = [_sweep(sorted_points, usable, feasible, weight, agents) for weight in PREFERENCES]
-    repairs = _repair(sorted_points, feasible, designs, agents)
-    design = np.concatenate([part.design for part in (*sweeps, repairs)])
-    point = np.concatenate([part.point for part in (*sweeps, repairs)])
-    rows = np.unique(np.column_stack([design, point]), axis=0)
-    kept = _undominated(rows, sorted_points)
-    return Combination(rows[kept, 0], order[rows[kept, 1:]])
+    """Give the non-dominated combinations of each design, or the least violating one where a class has no point."""
+    feasible = _all_classes_feasible(points, designs, agents)
+    rows = np.flatnonzero((points.violation <= 0) & feasible[points.design])
+    rows = rows[np.lexsort((points.ratio[rows], points.design[rows]))]
+    scale = [_least_sum(points, rows, values, designs, agents) for values in (points.cost, points.energy)]
+    sweeps = [_sweep(points, rows, _preference(points, scale, weight), designs, agents) for weight in PREFERENCES]
+    design = np.concatenate([part.design for part in sweeps])
+    point = np.concatenate([part.point for part in sweeps])
+    kept = _undominated(points, Combination(design, point), scale, designs)
+    repairs = _repair(points, feasible, designs, agents)
+    design, point = np.concatenate([design[kept], repairs.design]), np.concatenate([point[kept], repairs.point])
+    order = np.argsort(design, kind="stable")
+    return Combination(design[order], point[order])
 
 
 def _all_classes_feasible(points: Points, designs: int, agents: int) -> BoolArray:
@@ -56,80 +58,68 @@ def _all_classes_feasible(points: Points, designs: int, agents: int) -> BoolArra
     return np.asarray(served.all(axis=1))
 
 
-def _sweep(points: Points, usable: BoolArray, feasible: BoolArray, weight: float, agents: int) -> Combination:
-    """Walk each feasible design's points by rising ratio; emit a row whenever some class finds a better point."""
-    rows = np.flatnonzero(usable & feasible[points.design])
-    if rows.size == 0:
-        return Combination(np.zeros(0, dtype=np.int64), np.zeros((0, agents), dtype=np.int64))
-    design = points.design[rows]
-    value = _preference(points, rows, weight)
-    best = np.column_stack(
-        [_running_best(rows, design, np.where(points.agent[rows] == agent, value, np.inf)) for agent in range(agents)]
-    )
-    complete = (best >= 0).all(axis=1)
-    changed = np.ones(rows.size, dtype=bool)
-    changed[1:] = (best[1:] != best[:-1]).any(axis=1)
-    last_of_ratio = np.ones(rows.size, dtype=bool)
-    last_of_ratio[:-1] = (design[1:] != design[:-1]) | (points.ratio[rows][1:] > points.ratio[rows][:-1])
-    emitted = complete & (changed | last_of_ratio)
+def _least_sum(points: Points, rows: IntArray, values: FloatArray, designs: int, agents: int) -> FloatArray:
+    """(n,) the least that the mixture can take of a quantity; 1 where a design has no feasible point."""
+    least = np.full((designs, agents), np.inf)
+    np.minimum.at(least, (points.design[rows], points.agent[rows]), values[rows])
+    total = least.sum(axis=1)
+    return np.where(np.isfinite(total), total, 1.0)
+
+
+def _preference(points: Points, scale: list[FloatArray], weight: float) -> FloatArray:
+    """Cost and energy of a point on one scale: shares of the design's least."""
+    cost, energy = (least[points.design] for least in scale)
+    return weight * points.cost / cost + (1 - weight) * points.energy / energy
+
+
+def _sweep(points: Points, rows: IntArray, value: FloatArray, designs: int, agents: int) -> Combination:
+    """Walk each design's points by rising ratio; emit a combination at every ratio where some class does better."""
+    own = [rows[points.agent[rows] == agent] for agent in range(agents)]
+    better = [mine[_improving(points.design[mine], value[mine], designs)] for mine in own]
+    events = np.concatenate(better)
+    agent = np.repeat(np.arange(agents), [part.size for part in better])
+    order = np.lexsort((points.ratio[events], points.design[events]))
+    events, agent = events[order], agent[order]
+    design, ratio = points.design[events], points.ratio[events]
+    last = np.ones(events.size, dtype=bool)
+    last[:-1] = (design[1:] != design[:-1]) | (ratio[1:] > ratio[:-1])
+    start = np.searchsorted(design, design)
+    best = np.empty((events.size, agents), dtype=np.int64)
+    for column in range(agents):
+        place = np.maximum.accumulate(np.where(agent == column, np.arange(events.size), -1))
+        best[:, column] = np.where(place >= start, events[place], -1)
+    emitted = last & (best >= 0).all(axis=1)
     return Combination(design[emitted], best[emitted])
 
 
-def _preference(points: Points, rows: IntArray, weight: float) -> FloatArray:
-    """Cost and energy of a point on one scale: each relative to the median of its class."""
-    scale = np.ones((2, points.agent.max() + 1))
-    for agent in np.unique(points.agent[rows]):
-        mine = rows[points.agent[rows] == agent]
-        scale[:, agent] = np.median(points.cost[mine]), np.median(points.energy[mine])
-    agent = points.agent[rows]
-    total = np.asarray(scale[:, agent])
-    return weight * points.cost[rows] / total[0] + (1 - weight) * points.energy[rows] / total[1]
-
-
-def _running_best(rows: IntArray, design: IntArray, value: FloatArray) -> IntArray:
-    """Index of the least value so far within each design; -1 before the first finite one.
-
-    Designs come in rising order, so lowering each by more than the spread of values restarts the running minimum.
-    """
-    finite = value[np.isfinite(value)]
-    span = (finite.max() - finite.min() + 1.0) if finite.size else 1.0
-    rank = np.unique(design, return_inverse=True)[1]
-    shifted = np.where(np.isfinite(value), value, (finite.max() if finite.size else 0.0) + span) - 3 * span * rank
-    running = np.minimum.accumulate(shifted)
-    new = np.isfinite(value) & (shifted <= running)
-    new &= np.concatenate([[True], shifted[1:] < running[:-1]])
-    position = np.maximum.accumulate(np.where(new, np.arange(rows.size), -1))
-    start = np.flatnonzero(np.concatenate([[True], design[1:] != design[:-1]]))[rank]
-    return np.asarray(np.where(position >= start, rows[np.maximum(position, 0)], -1))
+def _improving(design: IntArray, value: FloatArray, designs: int) -> BoolArray:
+    """Whether each row has less value than all rows before it in its design; rows come sorted by design."""
+    count = np.bincount(design, minlength=designs)
+    place = np.arange(design.size) - (np.cumsum(count) - count)[design]
+    grid = np.full((designs, int(count.max(initial=0)) + 1), np.inf)
+    grid[design, place + 1] = value
+    least = np.minimum.accumulate(grid, axis=1)
+    return np.asarray(value < least[design, place])
 
 
 def _repair(points: Points, feasible: BoolArray, designs: int, agents: int) -> Combination:
     """Least violating point of every class, for designs in which some class has no feasible point."""
     short = np.flatnonzero(~feasible)
-    order = np.lexsort((points.cost, points.violation, points.agent, points.design))
-    key = points.design[order] * agents + points.agent[order]
-    first = order[np.concatenate([[True], key[1:] != key[:-1]])] if order.size else order
+    rows = np.flatnonzero(~feasible[points.design])
+    rows = rows[np.lexsort((points.cost[rows], points.violation[rows], points.agent[rows], points.design[rows]))]
+    key = points.design[rows] * agents + points.agent[rows]
+    first = rows[np.diff(key, prepend=-1) > 0]
     table = np.zeros((designs, agents), dtype=np.int64)
     table[points.design[first], points.agent[first]] = first
     return Combination(short, table[short])
 
 
-def _undominated(rows: IntArray, points: Points) -> IntArray:
-    """Drop rows that another row of the same design beats in cost, energy and latency; rows come sorted by design."""
-    picked = rows[:, 1:]
-    cost = points.cost[picked].sum(axis=1)
-    energy = points.energy[picked].sum(axis=1)
-    ratio = points.ratio[picked].max(axis=1)
-    order = np.lexsort((energy, cost, ratio, rows[:, 0]))
-    design = rows[order, 0]
-    balanced = _strictly_improves(design, (cost / cost.mean() + energy / energy.mean())[order])
-    either = _strictly_improves(design, cost[order]) | _strictly_improves(design, energy[order]) | balanced
-    return np.asarray(order[either])
-
-
-def _strictly_improves(design: IntArray, value: FloatArray) -> BoolArray:
-    span = value.max() - value.min() + 1.0
-    rank = np.unique(design, return_inverse=True)[1]
-    shifted = value - 3 * span * rank
-    running = np.minimum.accumulate(shifted)
-    return np.asarray(np.concatenate([[True], shifted[1:] < running[:-1]]))
+def _undominated(points: Points, rows: Combination, scale: list[FloatArray], designs: int) -> IntArray:
+    """Drop rows that are beaten in cost, energy and latency by another row of their design, and copies."""
+    cost = points.cost[rows.point].sum(axis=1)
+    energy = points.energy[rows.point].sum(axis=1)
+    ratio = points.ratio[rows.point].max(axis=1, initial=0.0)
+    order = np.lexsort((energy, cost, ratio, rows.design))
+    design, cost, energy = rows.design[order], cost[order], energy[order]
+    both = cost / scale[0][design] + energy / scale[1][design]
+    return np.asarray(order[np.any([_improving(design, value, designs) for value in (cost, energy, both)], axis=0)])

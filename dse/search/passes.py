@@ -10,7 +10,6 @@ from dse.facts.devices import Accelerator
 from dse.facts.models import Model
 from dse.facts.topology_reduce import Coefficients, flow_bandwidth, group_index, tier_bandwidths
 from dse.physics import demand
-from dse.physics.calibration import Calibration, pick
 from dse.physics.network import Path, expert_copies
 from dse.physics.roofline import Links, Supply
 from dse.physics.shape import Shape, shape
@@ -34,12 +33,14 @@ def model_shape(model: Model) -> Shape:
     return shape(**model.model_dump())
 
 
-def precision(model: Model, weight_dtype: str, kv_dtype: str) -> demand.Precision:
-    """Widths of a model served in a weight format (`release`: as published) with a KV format."""
-    weight = model.release_dtype if weight_dtype == "release" else weight_dtype
-    expert = model.expert_dtype if weight_dtype == "release" and model.expert_dtype else weight
+def precision(weight: str, expert: str, kv: str) -> demand.Precision:
+    """Widths of a set of formats; activations keep two bytes unless the weights are computed narrower.
+
+    >>> precision("fp8", "fp4", "bf16").activation
+    1.0
+    """
     width = WIDTH[weight]
-    return demand.Precision(width, WIDTH[expert], WIDTH[kv_dtype], max(width, 1.0) if width < 2 else 2.0)
+    return demand.Precision(width, WIDTH[expert], WIDTH[kv], max(width, 1.0))
 
 
 def compute_rate(device: Accelerator, dtype: str) -> tuple[float, float]:
@@ -51,33 +52,57 @@ def compute_rate(device: Accelerator, dtype: str) -> tuple[float, float]:
     raise ValueError(f"{device.id} has no compute rate for {dtype}")
 
 
-def supply(
-    device: Accelerator, model: Model, weight_dtype: str, kv_dtype: str, calibration: Calibration
-) -> Supply:
-    """Rates of a device for one model and its formats; measured shares replace the class's where the catalog has them."""
-    weight = model.release_dtype if weight_dtype == "release" else weight_dtype
-    expert = model.expert_dtype if weight_dtype == "release" and model.expert_dtype else weight
-    assert device.memory is not None
-    linear, linear_width = compute_rate(device, weight)
-    attention, attention_width = compute_rate(device, kv_dtype)
-    experts, expert_width = compute_rate(device, expert)
-    embedding, _ = compute_rate(device, "bf16")
-    return Supply(
-        linear_rate=linear, attention_rate=attention, expert_rate=experts, embedding_rate=embedding,
-        memory_bandwidth=device.memory.bandwidth, linear_width=linear_width, attention_width=attention_width,
-        expert_width=expert_width, compute_fraction=_measured_share(device, linear_width, calibration),
-        activation_width=precision(model, weight_dtype, kv_dtype).activation,
-    )  # fmt: skip
+REFERENCE_SHARE = {2.0: 0.803, 1.0: 0.72, 0.5: 0.72}
+"""Best measured share of the dense peak on the devices behind the constants (H100, H200), by width [1].
+Source: ml-engineering, accelerator chapter, snapshot 2026-08-22."""
 
 
-def _measured_share(device: Accelerator, width: float, calibration: Calibration) -> float:
-    """Measured share of the dense peak over the one of the operator class; 1 where nothing is measured."""
+def computed_format(device: Accelerator, dtype: str) -> str:
+    """Format to look up a rate for: 4-bit weights without 4-bit hardware meet 16-bit activations, as measured kernels do.
+
+    >>> from dse.facts.catalog import accelerator
+    >>> computed_format(accelerator("h100_sxm"), "fp4"), computed_format(accelerator("b200_sxm"), "fp4")
+    ('bf16', 'fp4')
+    """
+    return "bf16" if dtype == "fp4" and device.peak.fp4 is None else dtype
+
+
+def measured_fraction(device: Accelerator, width: float) -> float:
+    """Measured share of a device's dense peak over the share of the devices behind the constants; 1 where unknown."""
     if device.efficiency is None:
         return 1.0
-    name = "bf16" if width > 1 else "fp8" if width == 1 else "fp4"
-    measured = getattr(device.efficiency, name) or device.efficiency.bf16
-    reference = 2.0 if getattr(device.efficiency, name) is None else width
-    return float(measured / pick(reference, calibration.linear, "compute")) if measured else 1.0
+    own = getattr(device.efficiency, {2.0: "bf16", 1.0: "fp8", 0.5: "fp4"}[width])
+    if own:
+        return float(own / REFERENCE_SHARE[width])
+    return float(device.efficiency.bf16 / REFERENCE_SHARE[2.0]) if device.efficiency.bf16 else 1.0
+
+
+def supply(device: Accelerator, weight: str, expert: str, attention: str) -> Supply:
+    """Rates of a device for a set of formats, measured shares of the peak included."""
+    if device.memory is None:
+        raise ValueError(f"{device.id} has no memory bandwidth")
+    linear, linear_width = compute_rate(device, computed_format(device, weight))
+    core, core_width = compute_rate(device, attention)
+    experts, expert_width = compute_rate(device, computed_format(device, expert))
+    return Supply(
+        linear_rate=linear,
+        attention_rate=core,
+        expert_rate=experts,
+        embedding_rate=compute_rate(device, "bf16")[0],
+        memory_bandwidth=device.memory.bandwidth,
+        linear_width=linear_width,
+        attention_width=core_width,
+        expert_width=expert_width,
+        compute_fraction=measured_fraction(device, linear_width),
+        activation_width=max(WIDTH[weight], 1.0),
+    )
+
+
+def formats(model: Model, weight_dtype: str) -> tuple[str, str]:
+    """Formats of the weights and of the routed experts; `release` is the one in which the model was published."""
+    if weight_dtype != "release":
+        return weight_dtype, weight_dtype
+    return model.release_dtype, model.expert_dtype or model.release_dtype
 
 
 @dataclass(frozen=True)
@@ -104,39 +129,47 @@ class Network:
         return float(flow_bandwidth(self.coefficients.transfer, self.rates))
 
     def path(self, op: str, members: IntArray) -> Path:
-        """Path of one collective for every group size; tiers that it never uses are left out."""
+        """Path of one collective for every group size; tiers that it never uses are left out.
+
+        Coefficients count the gathered whole as the message of an all-gather, work counts the piece of one member.
+        """
         known = self.coefficients
         operation = known.ops.index(op)
         index = np.minimum(group_index(known.sizes, members), known.sizes.size - 1)
         several = (members > 1)[:, None]
-        steps, traffic = known.steps[operation][index] * several, known.traffic[operation][index] * several
+        whole = members[:, None] if op == "all_gather" else 1
+        steps, traffic = known.steps[operation][index] * several, known.traffic[operation][index] * several * whole
         used = np.flatnonzero((steps + traffic).any(axis=0))
         used = used if used.size else np.zeros(1, dtype=np.int64)
         columns = [steps[:, used], traffic[:, used]]
-        columns += [
-            np.broadcast_to(values[used], columns[0].shape) for values in (known.hop_latency, self.rates)
-        ]
-        return (
-            Path(*(column[:, 0] for column in columns))
-            if used.size == 1
-            else Path(*(column.T for column in columns))
-        )
+        columns += [np.broadcast_to(values[used], columns[0].shape) for values in (known.hop_latency, self.rates)]
+        return Path(*(column[:, 0] for column in columns)) if used.size == 1 else Path(*(column.T for column in columns))
 
     def links(self, grid: Grid, experts_per_token: int) -> Links:
         """Paths of every message of an instance, per mapping."""
         reduction = self.path("all_reduce", grid.tp)
         traffic = reduction.traffic if reduction.traffic.ndim == 1 else reduction.traffic.sum(axis=0)
+        exchange = self.path("all_to_all", grid.ep)
         return Links(
             all_reduce=reduction,
+            direct=self.path("all_reduce_direct", grid.tp),
             all_gather=self.path("all_gather", grid.tp),
             expert_gather=self.path("all_gather", grid.tp * grid.attention_dp),
-            exchange=self.path("all_to_all", grid.ep),
+            exchange=exchange,
             context=self.path("all_gather", grid.cp),
             p2p=self.path("p2p", grid.pp),
-            copies=expert_copies(max(experts_per_token, 1), grid.ep),
+            copies=self._copies(exchange, grid.ep, max(experts_per_token, 1)),
             expert_ranks=grid.ep.astype(float),
             reduced_in_network=((traffic > 0) & (traffic <= 1) & (grid.tp > 2)).astype(float),
         )
+
+    def _copies(self, exchange: Path, ranks: IntArray, experts_per_token: int) -> FloatArray:
+        """Copies of a token that dispatch sends: one per expert inside a domain, one per domain beyond it."""
+        inside = np.full(ranks.shape, float(experts_per_token))
+        if exchange.steps.ndim == 1:
+            return inside
+        outside = expert_copies(experts_per_token, np.maximum(np.ceil(ranks / self.domain), 1.0))
+        return np.stack([inside, *[outside] * (len(exchange.steps) - 1)])
 
 
 def network(coefficients: Coefficients, bandwidths: Mapping[str, float]) -> Network:

@@ -14,10 +14,11 @@ from dse.facts.problem import Agent, Problem
 from dse.facts.topology import load_topology, native
 from dse.facts.topology_reduce import Coefficients, reduce
 from dse.physics import demand, queueing, serving
-from dse.physics.calibration import PROVISIONAL, Calibration
+from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
 from dse.physics.work import ledger
 from dse.search import mappings, passes, phases, supply
+from dse.search.constants import constants
 from dse.search.sides import ClassShape, Operation
 
 NATIVE = "native"
@@ -65,7 +66,7 @@ class Plan:
         """Plan of a problem."""
         names = tuple(problem.devices)
         settings = problem.serving
-        fitted = PROVISIONAL
+        fitted = constants().calibration
         calibration = fitted._replace(
             overlap=max(fitted.overlap, settings.overlap), expert_skew=max(fitted.expert_skew, settings.expert_skew)
         )
@@ -137,11 +138,11 @@ class Plan:
         largest = max(
             float(self.fleet.capacity[row]), min(float(self.fleet.capacity_limit[row]), device.memory.capacity * scale)
         )
-        model = plan.agent.model
+        weight, expert = passes.formats(plan.agent.model, key.weight_dtype)
         return phases.Site(
             plan.model,
-            passes.precision(model, key.weight_dtype, key.kv_dtype),
-            passes.supply(device, model, key.weight_dtype, key.kv_dtype, self.calibration),
+            passes.precision(weight, expert, key.kv_dtype),
+            passes.supply(device, weight, expert, key.kv_dtype),
             self.network(key.device, key.topology, key.optical_bandwidth),
             largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve,
             self.calibration,
@@ -175,7 +176,7 @@ def _class_plan(agent: Agent, level: float) -> ClassPlan:
 
 
 def _kv_token(plan: ClassPlan, kv_dtype: str) -> float:
-    widths = passes.precision(plan.agent.model, "release", kv_dtype)
+    widths = passes.precision(*passes.formats(plan.agent.model, "release"), kv_dtype)
     grid = mappings.Grid(*(np.ones(1, dtype=np.int64) for _ in mappings.Grid._fields))
     held = ledger(plan.model, widths, demand.Mapping())
     held = demand.Ledger(*(np.atleast_1d(column) for column in held))

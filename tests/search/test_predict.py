@@ -33,7 +33,7 @@ def test_decode_of_llama_counts_what_all_sources_count():
 def test_whole_pass_counts_all_devices():
     single, eight = (predict.predict(points(tp=np.array([tp]), moe_tp=np.array([tp])), IDEAL) for tp in (1.0, 8.0))
     assert eight["flop"][0] == pytest.approx(single["flop"][0])
-    assert eight["weights_bytes"][0] == pytest.approx(single["weights_bytes"][0] / 8)
+    assert eight["weights_bytes"][0] == pytest.approx(single["weights_bytes"][0] / 8, rel=1e-3)
 
 
 def test_order_of_rows_is_irrelevant():

@@ -1,0 +1,114 @@
+"""An explanation as lines of text, one hundred characters wide."""
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from dse.insight import wording
+from dse.insight.explain import Change, ClassExplanation, Explanation
+from dse.insight.table import WIDTH, Table, lines, shortened
+from dse.insight.terms import Section, Term
+
+NAME, VALUE, REST = 20, 9, 59
+"""Widths of the columns of a term."""
+
+FEW = 8
+"""Inputs shown unless all are asked for."""
+
+
+def text(own: Explanation, every_input: bool = False) -> list[str]:
+    """Whole explanation."""
+    made = [f"{own.name}  {own.design}", f"   {', '.join(own.extras)}", ""]
+    made += [f"   note: {note}" for note in own.notes]
+    made += wrapped("   ", "; ".join(metric_words(own.metrics)))
+    made.append("")
+    for item in own.classes:
+        made += _class(item, len(own.classes) > 1)
+    made += ["distance to the next bound"]
+    for limit in own.limits[:6]:
+        side = "left" if limit.slack >= 0 else "too little"
+        made.append(f"  {limit.name:<52} {wording.percent(abs(limit.slack)):>7} {side}")
+    made += ["", *inputs(own, every_input)]
+    return made
+
+
+def metric_words(terms: tuple[Term, ...]) -> list[str]:
+    """Metrics in words."""
+    return [wording.metric(term.name, term.unit, term.value) for term in terms]
+
+
+def _class(item: ClassExplanation, several: bool) -> list[str]:
+    made = [f"{item.name}: {item.mapping}" if several else item.mapping, ""]
+    for section in item.sections.values():
+        made += [*section_lines(section), ""]
+    header = ("phase", "device", "OI FLOP/B", "ridge FLOP/B", "CF/request", "CF/device", "regime")
+    rows = tuple(
+        (
+            own.phase,
+            own.device,
+            wording.number(own.oi),
+            wording.number(own.ridge),
+            wording.quantity(own.cf_request, "B"),
+            wording.quantity(own.cf_device, "B"),
+            own.regime,
+        )
+        for own in item.regimes
+    )
+    return [*made, *(line[2:] for line in lines(Table(header, rows, frozenset({0, 1, 6})))), ""]
+
+
+def section_lines(section: Section) -> Iterator[str]:
+    """Title, terms with value, share, formula and equation, note."""
+    yield section.title
+    for term in section.terms:
+        share = wording.percent(term.share) if term.share is not None else ""
+        value = wording.quantity(term.value, term.unit)
+        start = f"  {shortened(term.name, NAME):<{NAME}} {value:>{VALUE}} {share:>6}  "
+        source = f"[{term.equation}]" if term.equation else ""
+        detail = f"{term.formula}  {source}".strip()
+        folded = wrap(detail, WIDTH - len(start), break_long_words=False, break_on_hyphens=False) or [""]
+        yield (start + folded[0]).rstrip()
+        for line in folded[1:]:
+            yield f"{'':{len(start)}}{line}"
+    if section.note:
+        yield from wrapped("  ", section.note)
+
+
+def inputs(own: Explanation, every: bool) -> list[str]:
+    """Bill of inputs; by default estimates and prices first."""
+    guessed = sum(line.estimate for line in own.inputs)
+    ranked = sorted(own.inputs, key=lambda line: (not line.name.endswith(".price"), not line.estimate))
+    shown = list(own.inputs) if every else ranked[:FEW]
+    rows = tuple(
+        (line.name, line.value, shortened(line.source, 30), line.date, "estimate" if line.estimate else "published")
+        for line in shown
+    )
+    header = (f"inputs: {len(own.inputs)}, {guessed} estimates", "value", "source", "date", "")
+    made = [line[2:] for line in lines(Table(header, rows, frozenset({0, 2, 4})), WIDTH + 2)]
+    more = "" if every else f"all {len(own.inputs)} inputs: --inputs    "
+    return [*made, f"{more}analytic estimate, prices {own.prices}"]
+
+
+def change_text(change: Change) -> list[str]:
+    """Before, after, ratio, and what binds now."""
+    made = [f"{change.before.name}  {change.before.design}", f"what if {change.what}", ""]
+    made += [f"note: {note}" for note in change.after.notes]
+    rows = []
+    for old, new in zip(change.before.metrics, change.after.metrics, strict=True):
+        shown = wording.display(old.name, old.unit)
+        rows.append((wording.heading(old.name, old.unit), *(wording.cell(term.value / shown.size) for term in (old, new)),
+                     f"{new.value / old.value:.3g}x" if old.value else ""))  # fmt: skip
+    made += lines(Table(("metric", "before", "after", "after / before"), tuple(rows)))
+    made.append("")
+    for word, own in (("before", change.before), ("after", change.after)):
+        near = ", ".join(f"{limit.name} ({wording.percent(limit.slack)} left)" for limit in own.limits[:2])
+        made += wrapped("  ", f"binds {word}: {near}")
+    for word, own in (("before", change.before), ("after", change.after)):
+        for item in own.classes:
+            top = item.sections["tpot"].terms[0]
+            made.append(f"  {item.name} decode step {word}: {top.name} {wording.percent(top.share or 0)}")
+    return made
+
+
+def wrapped(margin: str, sentence: str) -> list[str]:
+    """Sentence folded into lines."""
+    return [f"{margin}{line}" for line in wrap(sentence, WIDTH - len(margin), break_on_hyphens=False)]

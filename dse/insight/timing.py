@@ -1,0 +1,171 @@
+"""Where the time of a step goes: decode step, first token, whole step, as terms that add up."""
+
+import numpy as np
+
+from dse.facts.atoms import BROKEN, FIRST, HIT
+from dse.insight.case import Case, ClassCase, Phase
+from dse.insight.terms import Section, Term, parts
+from dse.insight.wording import number, percent, quantity
+from dse.physics.demand import GROUPS
+from dse.physics.serving import speculative_gain
+from dse.search.keeping import Kept, kept
+from dse.search.sides import Setting
+from dse.search.waits import wait
+
+GROUP_WORDS = {
+    "attention_linear": "attention projections",
+    "attention_core": "attention over the cache",
+    "indexer": "attention indexer",
+    "recurrent": "recurrent layers",
+    "dense_ffn": "dense FFN",
+    "router": "router",
+    "routed_experts": "routed experts",
+    "shared_experts": "shared experts",
+    "lm_head": "LM head",
+    "embedding": "embedding",
+}
+"""Operator group -> words."""
+
+NEGLIGIBLE = 0.002
+"""Terms below this part of a total are left out [1]."""
+
+
+def decode_section(own: Case, item: ClassCase, phase: Phase) -> Section:
+    """Time per output token with every slot busy, which the target is held against."""
+    gain = _draft_gain(own)
+    decode, full = item.at.decode, float(item.columns.tpot_full[0])
+    bare, offload = float(phase.time.seconds[0]) / gain, float(decode.step_time_full[0])
+    spill = float(item.columns.pool_share[0] * decode.rank_requests[0] * decode.request_bytes[0])
+    linked = max(offload, spill / max(float(item.at.pool.bandwidth[0]), 1.0)) if spill else offload
+    terms = [term._replace(value=term.value / gain) for term in pass_terms(phase)]
+    terms.append(Term("attention offload", offload - bare, "s", "attention and crossing on the second device", "serving S6"))
+    terms.append(Term("KV from the pool", linked - offload, "s", f"{quantity(spill, 'B')} per device over the pool link"))
+    terms.append(Term("prefill chunks", full - linked, "s", "t / (1 − share of prefill on these devices)", "serving S5"))
+    target, mean = own.plan.classes[item.index].shape.tpot_slo, float(item.columns.tpot[0])
+    title = f"TPOT {quantity(full, 's')} at batch {item.mapping['decode.batch']:,}, target {quantity(target, 's')}"
+    note = f"mean {quantity(mean, 's')} at {number(float(decode.slots[0]))} busy slots (queueing Q3)"
+    return Section(title, parts(terms, NEGLIGIBLE), note)
+
+
+def pass_terms(phase: Phase) -> list[Term]:
+    """Compute, memory, network and overhead of one pass; they add up to its time."""
+    work, supply, time = phase.work, phase.site.supply, phase.time
+    weights, kv, moved = (float(column.sum()) for column in (work.weight_bytes, work.kv_bytes, work.activation_bytes))
+    traffic = f"W {quantity(weights, 'B')} + KV {quantity(kv, 'B')} + activations {quantity(moved, 'B')}"
+    bandwidth = float(np.asarray(supply.memory_bandwidth))
+    flop, rate = float(work.flop.sum()), float(np.asarray(supply.linear_rate))
+    messages = {name: message for name, message in work.communication._asdict().items() if float(message.count[0]) > 0}
+    sent = ", ".join(
+        f"{float(own.count[0]):.0f} {name.replace('_', '-')} of {quantity(float(own.size[0]), 'B')}"
+        for name, own in messages.items()
+    )
+    kernels = f"{float(work.kernels.sum()):.0f} kernels, {phase.shape.n_layers} layers, engine step, requests"
+    return [
+        Term("memory", float(time.memory[0]), "s", f"({traffic}) / (η {quantity(bandwidth, 'B/s')})", "roofline R1"),
+        Term("compute", float(time.compute[0]), "s", f"{quantity(flop, 'FLOP')} / (η {quantity(rate, 'FLOP/s')})", "roofline R1"),
+        Term("network", float(time.network[0]), "s", sent or "none", "roofline R4"),
+        Term("overhead", float(time.overhead[0]), "s", kernels, "roofline R3"),
+    ]  # fmt: skip
+
+
+def operators(phase: Phase) -> tuple[Term, ...]:
+    """Operator groups of a pass by time; FLOP and bytes of one device in the formula."""
+    work = phase.work
+    found = []
+    for row, group in enumerate(GROUPS):
+        moved = float(work.weight_bytes[row, 0] + work.kv_bytes[row, 0] + work.activation_bytes[row, 0])
+        inputs = f"{quantity(float(work.flop[row, 0]), 'FLOP')}, {quantity(moved, 'B')}"
+        found.append(Term(GROUP_WORDS[group], float(phase.time.group_seconds[row, 0]), "s", inputs))
+    rest = float(phase.time.seconds[0] - phase.time.group_seconds[:, 0].sum())
+    found.append(Term("network and the rest", rest, "s"))
+    return parts(found, NEGLIGIBLE)
+
+
+def first_token_section(own: Case, item: ClassCase) -> Section:
+    """Mean time to the first token as terms, with its percentiles.
+
+    Each cause is taken away in turn; the causes add up, so the difference is what it costs.
+    """
+    at, columns, held = item.at, item.columns, kept(item.at)
+    none = np.zeros(1)
+    stopped = at._replace(
+        prefill=at.prefill._replace(pass_time=none), decode=at.decode._replace(append_pass=none)
+    )
+    alone = at._replace(operation=at.operation._replace(utilisation=0.0))
+    whole = mean_first_token(at, held)
+    running = whole - mean_first_token(stopped, held)
+    queued = whole - mean_first_token(alone, held)
+    restore = whole - mean_first_token(at, held._replace(restored=none))
+    moved = whole - mean_first_token(at._replace(kv_token=none), held) - restore
+    where = "decode" if item.colocated or item.home == "append_on_decode" else "prefill"
+    rho = number(own.plan.operation.utilisation)
+    terms = [
+        Term("pass in progress", running, "s", f"one full chunk on the {where} instance", "roofline R1"),
+        Term("own work", whole - running - queued - moved - restore, "s", _own_work(item), "serving S3"),
+        Term("queueing", queued, "s", f"others in service at utilisation {rho}", _queue(own)),
+        Term("KV transfer", moved, "s", f"between the pools, KV home {item.home}", "serving S1"),
+        Term("KV restore", restore, "s", "prefix brought back from below HBM", "retention R2"),
+    ]
+    target, level = at.shape.ttft_slo, own.plan.operation.percentile
+    now = target * (1 - float(columns.slack_ttft[0]))
+    title = f"TTFT p{level:g} {quantity(now, 's')}, target {quantity(target, 's')}; on average"
+    values = (float(columns.ttft_p50[0]), float(columns.ttft_p95[0]), float(columns.ttft_p99[0]))
+    spread = ", ".join(f"{name} {quantity(value, 's')}" for name, value in zip(("p50", "p95", "p99"), values, strict=True))
+    note = f"mean {quantity(whole, 's')}, {spread}; {_cold_share(item, held)}"
+    return Section(title, parts(terms, NEGLIGIBLE), note)
+
+
+def mean_first_token(at: Setting, held: Kept) -> float:
+    """Mean time to the first token over the steps of a class [s]."""
+    none = np.zeros(1)
+    return float(wait(at, held, none, none).latency_mean[0])
+
+
+def step_section(own: Case, item: ClassCase) -> Section:
+    """Step latency on average, as first token plus the tokens after it."""
+    columns = item.columns
+    first, mean = mean_first_token(item.at, kept(item.at)), float(columns.latency_mean[0])
+    level, tpot = own.plan.operation.percentile, float(columns.tpot[0])
+    terms = [
+        Term("first token", first, "s", "mean TTFT"),
+        Term("tokens after it", mean - first, "s", f"{number((mean - first) / tpot)} tok x {quantity(tpot, 's')}"),
+    ]
+    target, steps = item.at.shape.latency_slo, item.at.shape.steps
+    title = f"step p{level:g} {quantity(float(columns.step_latency[0]), 's')}, target {quantity(target, 's')}; on average"
+    note = f"mean {quantity(mean, 's')}; {number(steps)} steps a task: {quantity(steps * mean, 's')} in the model"
+    return Section(title, parts(terms, NEGLIGIBLE), note)
+
+
+def _own_work(item: ClassCase) -> str:
+    here = item.colocated or item.home == "append_on_decode"
+    token = item.at.decode.append_per_token if here else item.at.prefill.per_token
+    area = item.at.decode.append_per_area if here else item.at.prefill.per_area
+    fresh, whole = item.at.shape.moments.fresh, item.at.shape.moments.area
+    return (
+        f"{number(fresh)} tok x {quantity(float(token[0]), 's')} + {number(whole)} tok² x {quantity(float(area[0]), 's')},"
+        " lost prefixes besides"
+    )
+
+
+def _queue(own: Case) -> str:
+    return "queueing Q2" if own.plan.operation.first_come else "queueing Q1"
+
+
+def _cold_share(item: ClassCase, held: Kept) -> str:
+    """Steps that prefill their context anew, by reason."""
+    atoms = item.at.shape.atoms
+    weights = atoms.weights(held.time)[0]
+    shares = {
+        "first": float(weights[atoms.kind == FIRST].sum()),
+        "broken prefix": float(weights[atoms.kind == BROKEN].sum()),
+        "lost": float(weights[~np.isin(atoms.kind, (FIRST, BROKEN, HIT))].sum()),
+    }
+    words = ", ".join(f"{percent(share / weights.sum())} {word}" for word, share in shares.items())
+    return f"steps without their prefix: {words}"
+
+
+def _draft_gain(own: Case) -> float:
+    """Output tokens per decode step and unit of its time, 1 without speculative decoding."""
+    draft, settings = float(own.levers["draft_length"]), own.plan.problem.serving
+    gained = float(speculative_gain(np.asarray(draft), settings.acceptance))
+    return gained / (1 + draft * settings.draft_cost)
