@@ -17,7 +17,7 @@ from dse.physics.demand import GROUPS, Communication, Mapping, Message, Work
 from dse.physics.network import Path
 from dse.physics.work import expected_experts
 from dse.search import fabric
-from dse.search.predict import REFERENCE_SHARE, measured_fraction
+from dse.search.passes import measured_fraction
 
 WIDTHS = {"bfloat16": 2.0, "half": 2.0, "fp8": 1.0, "fp8_block": 1.0, "w4a16_mxfp4": 0.53125}
 """Bytes per stored element; a 4-bit block format holds an 8-bit scale for 32 elements [B]."""
@@ -121,7 +121,7 @@ def _group(name: str, rows: _Rows, build: Callable[[_Rows], _Demand]) -> KernelG
         ]
     )
     fraction = np.array(
-        [measured_fraction(device, float(own), REFERENCE_SHARE) for device, own in zip(devices, width, strict=True)]
+        [measured_fraction(device, float(own)) for device, own in zip(devices, width, strict=True)]
     )
     bandwidth = np.array([device.memory.bandwidth if device.memory else np.nan for device in devices])
     stored = np.array([max(WIDTHS[own], 1.0) for own in dtype])

@@ -10,7 +10,8 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.atoms import BROKEN, FIRST
-from dse.facts.problem import Agent, Problem
+from dse.facts.agents import Agent
+from dse.facts.problem import Problem
 from dse.facts.topology import load_topology, native
 from dse.facts.topology_reduce import Coefficients, reduce
 from dse.physics import demand, queueing, serving

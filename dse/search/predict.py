@@ -4,7 +4,6 @@ Rows name a model, a device, degrees of parallelism, a load and number formats. 
 vectorized step, so a table of thousands takes milliseconds.
 """
 
-from collections.abc import Mapping as Table
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from dse.physics import demand, roofline, work
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
 from dse.search import fabric
-from dse.search.passes import WIDTH, compute_rate, model_shape
+from dse.search.passes import model_shape, precision, supply
 
 USABLE_MEMORY = 0.9
 """Share of the memory that an engine gives to weights and KV [1]. Source: default of vLLM and TensorRT-LLM."""
@@ -89,64 +88,6 @@ class Group(NamedTuple):
     ledger: demand.Ledger
     device: Accelerator
     formats: demand.Precision
-
-
-def precision(weight: str, expert: str, kv: str) -> demand.Precision:
-    """Widths of a set of formats; activations keep two bytes unless the weights are computed narrower.
-
-    >>> precision("fp8", "fp4", "bf16").activation
-    1.0
-    """
-    width = WIDTH[weight]
-    return demand.Precision(width, WIDTH[expert], WIDTH[kv], max(width, 1.0))
-
-
-def measured_fraction(device: Accelerator, width: float, reference: Table[float, float]) -> float:
-    """Measured share of a device's dense peak over the share of the devices behind the constants; 1 where unknown."""
-    if device.efficiency is None:
-        return 1.0
-    names = {2.0: "bf16", 1.0: "fp8", 0.5: "fp4"}
-    own = getattr(device.efficiency, names[width])
-    if own:
-        return float(own / reference[width])
-    return float(device.efficiency.bf16 / reference[2.0]) if device.efficiency.bf16 else 1.0
-
-
-REFERENCE_SHARE = {2.0: 0.803, 1.0: 0.72, 0.5: 0.72}
-"""Best measured share of the dense peak on the devices behind the constants (H100, H200), by width [1].
-Source: ml-engineering, accelerator chapter, snapshot 2026-08-22."""
-
-
-def computed_format(device: Accelerator, dtype: str) -> str:
-    """Format to look up a rate for: 4-bit weights without 4-bit hardware meet 16-bit activations.
-
-    So do the measured kernels (w4a16).
-
-    >>> computed_format(catalog.accelerator("h100_sxm"), "fp4"), computed_format(catalog.accelerator("b200_sxm"), "fp4")
-    ('bf16', 'fp4')
-    """
-    return "bf16" if dtype == "fp4" and device.peak.fp4 is None else dtype
-
-
-def supply(device: Accelerator, weight: str, expert: str, attention: str) -> roofline.Supply:
-    """Rates of a device for a set of formats, measured shares of the peak included."""
-    if device.memory is None:
-        raise ValueError(f"{device.id} has no memory bandwidth")
-    linear, linear_width = compute_rate(device, computed_format(device, weight))
-    core, core_width = compute_rate(device, attention)
-    experts, expert_width = compute_rate(device, computed_format(device, expert))
-    return roofline.Supply(
-        linear_rate=linear,
-        attention_rate=core,
-        expert_rate=experts,
-        embedding_rate=compute_rate(device, "bf16")[0],
-        memory_bandwidth=device.memory.bandwidth,
-        linear_width=linear_width,
-        attention_width=core_width,
-        expert_width=expert_width,
-        compute_fraction=measured_fraction(device, linear_width, REFERENCE_SHARE),
-        activation_width=max(WIDTH[weight], 1.0),
-    )
 
 
 def groups(points: Points) -> list[Group]:
