@@ -1,6 +1,5 @@
 """Commands on a study: run it, check it."""
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +11,12 @@ from dse import cli_terminal as terminal
 if TYPE_CHECKING:
     from dse.facts.problem import Problem
     from dse.insight.runs import Opened
-    from dse.search.budget import Budget
     from dse.search.question import Question
     from dse.search.run import Run
 
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one entry of the study; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one entry of the study; may be repeated."),
 ]
 Results = Annotated[Path, typer.Option(help="Folder of all runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -40,13 +39,16 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers; the study's by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
     sampler: Annotated[str | None, typer.Option(help="Search method; the study's by default.")] = None,
-    storage: Annotated[str | None, typer.Option(metavar="URL", help="Optuna storage; a file in the run otherwise.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna storage; a file in the run otherwise.")
+    ] = None,
     results: Results = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Run to continue: last, or its folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Search a study and write a run: front, knees, verdict."""
     from dse.facts.problem import load
+    from dse.search.ask import limits
     from dse.insight.runs import locate
     from dse.search import run as folders
     from dse.search.ask import ask
@@ -115,13 +117,6 @@ def check(
     terminal.labelled("next", f"dse run {study}")
 
 
-def limits(problem: "Problem") -> "Budget":
-    """Budget that a study states."""
-    from dse.search.budget import Budget
-
-    return Budget(problem.budget.time or math.inf, problem.budget.evaluations or math.inf)
-
-
 def overrides(changes: list[str] | None) -> dict[str, str]:
     """Path -> text of every `--set`."""
     pairs = {}
@@ -155,6 +150,7 @@ def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
     """Size of the space, pace of a first sample, engine and time that follow from it."""
     import time
 
+    from dse.search.ask import limits
     from dse.search import engines
     from dse.search.workers import cores
 

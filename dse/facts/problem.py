@@ -148,7 +148,7 @@ def dump(problem: Problem) -> dict[str, Any]:
         "require": [_written(requirement) for requirement in problem.require],
         "budget": _written(problem.budget),
         "sampler": problem.sampler,
-        **({} if problem.load is None else {"load": levers.units.exact(problem.load, "task/s")}),
+        **({} if problem.load is None else {"load": units.exact(problem.load, "task/s")}),
         "seed": problem.seed,
         "topologies": {name: str(path) for name, path in problem.topologies.items()},
         "devices": _rows(problem.devices),

@@ -41,7 +41,9 @@ class Input(NamedTuple):
 
 def bill(own: Case) -> list[Input]:
     """Inputs of a design, devices first."""
-    used = [own.plan.devices[row] for side in (own.block.prefill, own.block.decode) for row in side.device[0] if row >= 0]
+    used = [
+        own.plan.devices[row] for side in (own.block.prefill, own.block.decode) for row in side.device[0] if row >= 0
+    ]
     found = [line for name in dict.fromkeys(used) for line in _device(name, own.plan.problem.devices[name])]
     return [*found, *_prices(own), *_agents(own.plan.problem), *_serving(own.plan.problem)]
 
@@ -56,8 +58,14 @@ def _device(name: str, device: Accelerator) -> Iterator[Input]:
             continue
         rule = device.derived.get(path) or device.derived.get(path.split(".")[0])
         doubt = any(path == field or path.startswith(f"{field}.") for field in device.unverified)
-        guessed = bool(rule) or doubt or (path.startswith("host_link") and device.host_link is not None and device.host_link.estimate)
-        yield Input(f"devices.{name}.{path}", quantity(float(value), unit), rule or sheet, str(device.year or ""), guessed)
+        guessed = (
+            bool(rule)
+            or doubt
+            or (path.startswith("host_link") and device.host_link is not None and device.host_link.estimate)
+        )
+        yield Input(
+            f"devices.{name}.{path}", quantity(float(value), unit), rule or sheet, str(device.year or ""), guessed
+        )
     if device.price is not None:
         yield _uncertain(f"devices.{name}.price", device.price, "$")
     elif device.tco is not None:

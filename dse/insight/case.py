@@ -162,14 +162,12 @@ def _phase(plan: Plan, key: TableKey, grid: Grid, load: demand.Load) -> Phase:
     work = pass_work(site.shape, site.precision, passes.mapping(grid), load)
     links = site.paths.links(grid, site.shape.experts_per_token)
     time = roofline.pass_time(work, site.supply, links, site.calibration)
-    return Phase(
-        key.device, site, grid, load, work, time, ledger(site.shape, site.precision, passes.mapping(grid))
-    )
+    return Phase(key.device, site, grid, load, work, time, ledger(site.shape, site.precision, passes.mapping(grid)))
 
 
 def _grid(item: ClassCase, pool: str, size: int) -> Grid:
-    columns = [np.array([item.mapping[f"{pool}.{name}"]], dtype=np.int64) for name in GRID]
-    return Grid(*columns, np.array([size], dtype=np.int64))
+    degrees = {name: np.array([item.mapping[f"{pool}.{name}"]], dtype=np.int64) for name in GRID}
+    return Grid(**degrees, size=np.array([size], dtype=np.int64))
 
 
 def _one(value: float) -> FloatArray:

@@ -30,18 +30,19 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
 class Axis(NamedTuple):
-    """A logarithmic axis over `count` places."""
+    """A logarithmic axis over `size` places."""
 
     low: float
     """Decade of the first place."""
     high: float
     """Decade of the last."""
-    count: int
+    size: int
+    """Places."""
 
     def places(self, values: FloatArray) -> FloatArray:
         """Place of each value, as a whole number."""
         share = (np.log10(values) - self.low) / (self.high - self.low)
-        return np.clip(np.rint(share * (self.count - 1)), 0, self.count - 1)
+        return np.clip(np.rint(share * (self.size - 1)), 0, self.size - 1)
 
 
 class Mark(NamedTuple):
@@ -103,9 +104,7 @@ def _free(row: Sequence[str], column: int) -> int:
 
 def _framed(canvas: list[list[str]], across: Axis, up: Axis, titles: tuple[str, str]) -> list[str]:
     """Canvas with its axes and ticks."""
-    labels = {
-        HEIGHT - 1 - int(up.places(np.array([value]))[0]) // 4: number(value) for value in ticks(up, HEIGHT // 2)
-    }
+    labels = {HEIGHT - 1 - int(up.places(np.array([value]))[0]) // 4: number(value) for value in ticks(up, HEIGHT // 2)}
     margin = max(map(len, [*labels.values(), ""])) + 2
     lines = [f"{'':{margin}}{titles[1]}"]
     for row, cells in enumerate(canvas):

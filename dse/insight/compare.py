@@ -49,7 +49,13 @@ def compare(first: tuple[Opened, int], second: tuple[Opened, int], names: tuple[
             continue
         one, two = (float(own[name][row]) for own, row in zip(columns, rows, strict=True))
         ratio = two / one if one else float("inf")
-        metrics[name] = {"first": one, "second": two, "ratio": ratio, "unit": question.unit(name), "verdict": _verdict(name, ratio)}
+        metrics[name] = {
+            "first": one,
+            "second": two,
+            "ratio": ratio,
+            "unit": question.unit(name),
+            "verdict": _verdict(name, ratio),
+        }
     return Comparison(names, choices, metrics)
 
 
@@ -60,7 +66,9 @@ def tables(found: Comparison) -> list[Table]:
     for name, own in found.metrics.items():
         shown = wording.display(name, str(own["unit"]))
         values = [wording.cell(float(own[side]) / shown.size) for side in ("first", "second")]
-        rows.append((wording.heading(name, str(own["unit"])), *values, f"{float(own['ratio']):.2f}x", str(own["verdict"])))
+        rows.append(
+            (wording.heading(name, str(own["unit"])), *values, f"{float(own['ratio']):.2f}x", str(own["verdict"]))
+        )
     choices = tuple((name.replace("_", " "), *pair) for name, pair in found.choices.items())
     return [
         Table(("choice", *head), choices),

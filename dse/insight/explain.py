@@ -74,8 +74,13 @@ class Change:
 
     def json(self) -> dict[str, Any]:
         """For programs."""
-        pairs = {old.name: (old.value, new.value) for old, new in zip(self.before.metrics, self.after.metrics, strict=True)}
-        rows = {name: {"before": old, "after": new, "ratio": new / old if old else None} for name, (old, new) in pairs.items()}
+        pairs = {
+            old.name: (old.value, new.value) for old, new in zip(self.before.metrics, self.after.metrics, strict=True)
+        }
+        rows = {
+            name: {"before": old, "after": new, "ratio": new / old if old else None}
+            for name, (old, new) in pairs.items()
+        }
         return {"change": self.what, "metrics": rows, "before": self.before.json(), "after": self.after.json()}
 
 
@@ -92,7 +97,8 @@ def explain(opened: Opened, row: int, name: str) -> Explanation:
         before = float(front.archive.metrics.columns[goal.name][row])
         if abs(now / before - 1) > wording.TIE:
             unit = wording.display(goal.name, goal.unit).name
-            notes.append(f"the run stored {goal.name} {wording.number(stored[goal.name])} {unit}: model or catalog have changed since")
+            then = f"the run stored {goal.name} {wording.number(stored[goal.name])} {unit}"
+            notes.append(f"{then}: model or catalog have changed since")
     return made.explanation(tuple(notes))
 
 
@@ -139,9 +145,7 @@ def what_if(opened: Opened, row: int, name: str, changes: Mapping[str, str]) -> 
     before = explain(opened, row, name)
     numbers = {path: text for path, text in changes.items() if path not in levers.REGISTRY}
     problem = load(opened.run.folder / folders.PROBLEM, numbers)
-    chosen: dict[str, Any] = {
-        axis: choice for axis, choice in opened.front.levers(row).items() if choice != "inert"
-    }
+    chosen: dict[str, Any] = {axis: choice for axis, choice in opened.front.levers(row).items() if choice != "inert"}
     for path in changes.keys() - numbers.keys():
         chosen[path] = _choice(problem, path, changes[path])
     problem = _widened(problem, opened.run.folder, chosen)
@@ -186,7 +190,9 @@ def _metrics(own: Case) -> list[Term]:
     """Objectives, then the standard metrics that are not among them."""
     question = ask(own.plan.problem)
     names = [goal.name for goal in question.goals]
-    names += [name for name in ("ttft_p95", "tpot", "task_latency", "cost_per_mtok", "energy_per_task") if name not in names]
+    names += [
+        name for name in ("ttft_p95", "tpot", "task_latency", "cost_per_mtok", "energy_per_task") if name not in names
+    ]
     return [Term(name, own.value(name), question.unit(name)) for name in names]
 
 
@@ -194,12 +200,12 @@ def _class(own: Case, designs: Designs, item: ClassCase) -> ClassExplanation:
     decode = decode_phase(own, item)
     sections = {
         "tpot": timing.decode_section(own, item, decode),
-        "decode_operators": Section(f"decode step {wording.quantity(float(decode.time.seconds[0]), 's')} by operator", timing.operators(decode)),
+        "decode_operators": timing.operator_section(decode),
         "ttft": timing.first_token_section(own, item),
         "step": timing.step_section(own, item),
         "kv": memory.keeping_section(own, item),
         "decode_memory": memory.decode_ledger(own, item),
-    }  # fmt: skip
+    }
     regimes = [memory.decode_regime(own, item, decode)]
     held = memory.prefill_ledger(own, item)
     words = [f"decode {wording.parallelism(item.mapping, 'decode.')}, batch {item.mapping['decode.batch']:,}"]
@@ -207,7 +213,9 @@ def _class(own: Case, designs: Designs, item: ClassCase) -> ClassExplanation:
         prefill = prefill_phase(own, item)
         sections["prefill_memory"] = held
         regimes.insert(0, memory.prefill_regime(own, item, prefill))
-        words.insert(0, f"prefill {wording.parallelism(item.mapping, 'prefill.')}, chunk {item.mapping['prefill.chunk']:,}")
+        words.insert(
+            0, f"prefill {wording.parallelism(item.mapping, 'prefill.')}, chunk {item.mapping['prefill.chunk']:,}"
+        )
     sections["cost"] = money.cost_section(own, designs, item)
     return ClassExplanation(item.name, "; ".join(words), sections, tuple(regimes))
 

@@ -8,8 +8,11 @@ from dse.insight.explain import Change, ClassExplanation, Explanation
 from dse.insight.table import WIDTH, Table, lines, shortened
 from dse.insight.terms import Section, Term
 
-NAME, VALUE, REST = 20, 9, 59
+NAME, VALUE = 24, 13
 """Widths of the columns of a term."""
+
+SOURCE = 20
+"""Characters of a source in the short list."""
 
 FEW = 8
 """Inputs shown unless all are asked for."""
@@ -74,18 +77,24 @@ def section_lines(section: Section) -> Iterator[str]:
 
 
 def inputs(own: Explanation, every: bool) -> list[str]:
-    """Bill of inputs; by default estimates and prices first."""
+    """Bill of inputs: prices and estimates first, or every input with its whole source."""
     guessed = sum(line.estimate for line in own.inputs)
+    title = f"inputs: {len(own.inputs)}, {guessed} estimates"
+    foot = f"analytic estimate, prices {own.prices}"
+    if every:
+        made = [title]
+        for line in own.inputs:
+            made.append(f"  {line.name:<42} {line.value}{'  estimate' if line.estimate else ''}")
+            made += wrapped("      ", ", ".join(part for part in (line.source, line.date) if part))
+        return [*made, foot]
     ranked = sorted(own.inputs, key=lambda line: (not line.name.endswith(".price"), not line.estimate))
-    shown = list(own.inputs) if every else ranked[:FEW]
     rows = tuple(
-        (line.name, line.value, shortened(line.source, 30), line.date, "estimate" if line.estimate else "published")
-        for line in shown
+        (line.name, line.value, shortened(line.source, SOURCE), line.date, "est." if line.estimate else "")
+        for line in ranked[:FEW]
     )
-    header = (f"inputs: {len(own.inputs)}, {guessed} estimates", "value", "source", "date", "")
+    header = (title, "value (range)", "source", "date", "")
     made = [line[2:] for line in lines(Table(header, rows, frozenset({0, 2, 4})), WIDTH + 2)]
-    more = "" if every else f"all {len(own.inputs)} inputs: --inputs    "
-    return [*made, f"{more}analytic estimate, prices {own.prices}"]
+    return [*made, f"all {len(own.inputs)} inputs with their sources: --inputs    {foot}"]
 
 
 def change_text(change: Change) -> list[str]:
@@ -95,8 +104,9 @@ def change_text(change: Change) -> list[str]:
     rows = []
     for old, new in zip(change.before.metrics, change.after.metrics, strict=True):
         shown = wording.display(old.name, old.unit)
-        rows.append((wording.heading(old.name, old.unit), *(wording.cell(term.value / shown.size) for term in (old, new)),
-                     f"{new.value / old.value:.3g}x" if old.value else ""))  # fmt: skip
+        values = [wording.cell(term.value / shown.size) for term in (old, new)]
+        ratio = f"{new.value / old.value:.3g}x" if old.value else ""
+        rows.append((wording.heading(old.name, old.unit), *values, ratio))
     made += lines(Table(("metric", "before", "after", "after / before"), tuple(rows)))
     made.append("")
     for word, own in (("before", change.before), ("after", change.after)):

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dse.arrays import FloatArray
 from dse.insight.case import Case, ClassCase, Phase
 from dse.insight.terms import Section, Term
 from dse.insight.wording import number, percent, quantity
@@ -69,8 +70,15 @@ def keeping_section(own: Case, item: ClassCase) -> Section:
     below = f", below HBM: {', '.join(tiers)} per device" if tiers else ", nothing below HBM"
     terms = (
         Term("retention", float(held.time[0]), "s", "occupancy(T) = M / λ of the largest tier", "retention R2"),
-        Term("hit rate", float(held.hit[0]), "1", f"{percent(float(held.restored[0]))} of the hits come from below HBM"),
-        Term("recomputed", float(held.lost_tokens[0]), "tok", f"per step, beside {number(at.shape.moments.fresh)} tok fresh"),
+        Term(
+            "hit rate", float(held.hit[0]), "1", f"{percent(float(held.restored[0]))} of the hits come from below HBM"
+        ),
+        Term(
+            "recomputed",
+            float(held.lost_tokens[0]),
+            "tok",
+            f"per step, beside {number(at.shape.moments.fresh)} tok fresh",
+        ),
     )
     flag = "; bistable: a lost cache is not regained at this load" if float(item.columns.bistable[0]) else ""
     return Section(f"KV home {item.home}{below}", terms, flag.removeprefix("; "))
@@ -98,7 +106,9 @@ def decode_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:
     decode, grid = item.at.decode, phase.grid
     request = decode.request_bytes
     usable = own.block.decode.usable[0, item.mapping["decode.type"]]
-    return _regime("decode", phase, decode.batch, request, request * decode.rank_devices, np.asarray(usable), grid.attention_dp)
+    return _regime(
+        "decode", phase, decode.batch, request, request * decode.rank_devices, np.asarray(usable), grid.attention_dp
+    )
 
 
 def prefill_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:
@@ -111,7 +121,15 @@ def prefill_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:
     return _regime("prefill", phase, ranks, request, request * prefill.rank_devices, np.asarray(usable), ranks)
 
 
-def _regime(phase: str, done: Phase, batch: np.ndarray, device_kv: np.ndarray, request: np.ndarray, usable: np.ndarray, ranks: np.ndarray) -> Regime:  # fmt: skip
+def _regime(
+    phase: str,
+    done: Phase,
+    batch: FloatArray,
+    device_kv: FloatArray,
+    request: FloatArray,
+    usable: FloatArray,
+    ranks: FloatArray,
+) -> Regime:
     """Both coordinates of a phase and the name of its quadrant."""
     supply, weights = done.site.supply, done.ledger.weights_bytes
     oi = intensity.phase_oi(done.work)

@@ -17,6 +17,9 @@ from dse.search.run import Run, load_epoch, read_manifest
 LAST = "last"
 """The newest run."""
 
+NEAREST = "nearest"
+"""The least violating design of a study without a feasible one."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -70,19 +73,24 @@ def design(name: str, results: Path) -> tuple[Opened, int]:
     if not run_name:
         raise _refused(name, "expected RUN:DESIGN, for example last:A or last:D012")
     opened = open_run(run_name, results)
+    return opened, row_of(opened, which)
+
+
+def row_of(opened: Opened, which: str) -> int:
+    """Row of a front by letter or id; the nearest design of a study without a feasible one is `nearest`."""
     front = opened.front
-    if len(front) == 0 and which in ("nearest", "A"):
-        return opened, 0
+    if len(front) == 0:
+        if which in (NEAREST, "A"):
+            return 0
+        raise _refused(which, f"the study has no feasible design: only `{NEAREST}` can be named")
     wanted = which.upper()
     rows = {pick.letter: pick.row for pick in opened.picks} | {id_: row for row, id_ in enumerate(front.ids)}
     if wanted.startswith("D") and wanted[1:].isdigit() and 1 <= int(wanted[1:]) <= len(front):
-        return opened, int(wanted[1:]) - 1
+        return int(wanted[1:]) - 1
     if wanted not in rows:
         letters = listed(pick.letter for pick in opened.picks)
-        last = front.ids[-1] if len(front) else "none: the study has no feasible design, try `nearest`"
-        hint = did_you_mean(wanted, rows) or f" Known: {letters}, and D001 to {last}."
-        raise _refused(name, f"there is no design {which}.{hint}")
-    return opened, rows[wanted]
+        raise _refused(which, f"there is no such design. Known: {letters}, and {front.ids[0]} to {front.ids[-1]}.")
+    return rows[wanted]
 
 
 def _steps_back(which: str) -> int | None:

@@ -36,5 +36,6 @@ def shortlist(front: ParetoSet) -> tuple[Pick, ...]:
         reasons.setdefault(int(row), []).append(KNEE)
     ordered = sorted(reasons.items())
     return tuple(
-        Pick(letter, row, ", ".join(words)) for letter, (row, words) in zip(string.ascii_uppercase, ordered, strict=False)
+        Pick(letter, row, ", ".join(words))
+        for letter, (row, words) in zip(string.ascii_uppercase, ordered, strict=False)
     )

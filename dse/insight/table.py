@@ -57,25 +57,19 @@ def lines(table: Table, width: int = WIDTH) -> list[str]:
 
 
 def front_table(problem: Problem, front: ParetoSet, rows: Sequence[int], picks: Sequence[Pick]) -> Table:
-    """Rows of a front: name, design in words, objectives, latencies, and why the row is worth a look."""
+    """Rows of a front: name, design in words, objectives, latencies."""
     question, columns = front.question, front.archive.metrics.columns
     agents = [agent.name for agent in problem.agents]
-    names = [goal.name for goal in question.goals][: MOST_COLUMNS - 3]
-    names += [name for name in LATENCIES if name not in names][: MOST_COLUMNS - 2 - len(names)]
+    names = [goal.name for goal in question.goals][: MOST_COLUMNS - 1]
+    names += [name for name in LATENCIES if name not in names][: MOST_COLUMNS - 1 - len(names)]
     shown = {name: wording.display(name, question.unit(name)) for name in names}
     heads = [wording.heading(name, question.unit(name)) for name in names]
     letters = {pick.row: pick for pick in picks}
-    table = []
+    short = wording.short_names(problem.devices)
+    label, table = "", []
     for row in rows:
         pick = letters.get(row)
         label = pick.letter if pick else front.ids[row]
         values = [wording.cell(float(columns[name][row]) / shown[name].size) for name in names]
-        table.append(
-            (f"{label}  {wording.front_design(front, row, agents)}", *values, pick.reason if pick else "")
-        )
-    whole = Table(("   design", *heads, ""), tuple(table), frozenset({0, len(names) + 1}))
-    return whole if any(row[-1] for row in table) else _without_last(whole)
-
-
-def _without_last(table: Table) -> Table:
-    return Table(table.header[:-1], tuple(row[:-1] for row in table.rows), table.left)
+        table.append((f"{label}  {wording.front_design(front, row, agents, short)}", *values))
+    return Table((f"{'':{len(label) + 2}}design", *heads), tuple(table))

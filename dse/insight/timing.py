@@ -38,9 +38,15 @@ def decode_section(own: Case, item: ClassCase, phase: Phase) -> Section:
     spill = float(item.columns.pool_share[0] * decode.rank_requests[0] * decode.request_bytes[0])
     linked = max(offload, spill / max(float(item.at.pool.bandwidth[0]), 1.0)) if spill else offload
     terms = [term._replace(value=term.value / gain) for term in pass_terms(phase)]
-    terms.append(Term("attention offload", offload - bare, "s", "attention and crossing on the second device", "serving S6"))
-    terms.append(Term("KV from the pool", linked - offload, "s", f"{quantity(spill, 'B')} per device over the pool link"))
-    terms.append(Term("prefill chunks", full - linked, "s", "t / (1 − share of prefill on these devices)", "serving S5"))
+    terms.append(
+        Term("attention offload", offload - bare, "s", "attention and crossing on the second device", "serving S6")
+    )
+    terms.append(
+        Term("KV from the pool", linked - offload, "s", f"{quantity(spill, 'B')} per device over the pool link")
+    )
+    terms.append(
+        Term("prefill chunks", full - linked, "s", "t / (1 − share of prefill on these devices)", "serving S5")
+    )
     target, mean = own.plan.classes[item.index].shape.tpot_slo, float(item.columns.tpot[0])
     title = f"TPOT {quantity(full, 's')} at batch {item.mapping['decode.batch']:,}, target {quantity(target, 's')}"
     note = f"mean {quantity(mean, 's')} at {number(float(decode.slots[0]))} busy slots (queueing Q3)"
@@ -59,16 +65,17 @@ def pass_terms(phase: Phase) -> list[Term]:
         f"{float(own.count[0]):.0f} {name.replace('_', '-')} of {quantity(float(own.size[0]), 'B')}"
         for name, own in messages.items()
     )
+    executed = f"{quantity(flop, 'FLOP')} / (η {quantity(rate, 'FLOP/s')})"
     kernels = f"{float(work.kernels.sum()):.0f} kernels, {phase.shape.n_layers} layers, engine step, requests"
     return [
         Term("memory", float(time.memory[0]), "s", f"({traffic}) / (η {quantity(bandwidth, 'B/s')})", "roofline R1"),
-        Term("compute", float(time.compute[0]), "s", f"{quantity(flop, 'FLOP')} / (η {quantity(rate, 'FLOP/s')})", "roofline R1"),
+        Term("compute", float(time.compute[0]), "s", executed, "roofline R1"),
         Term("network", float(time.network[0]), "s", sent or "none", "roofline R4"),
         Term("overhead", float(time.overhead[0]), "s", kernels, "roofline R3"),
     ]  # fmt: skip
 
 
-def operators(phase: Phase) -> tuple[Term, ...]:
+def operator_section(phase: Phase) -> Section:
     """Operator groups of a pass by time; FLOP and bytes of one device in the formula."""
     work = phase.work
     found = []
@@ -78,7 +85,7 @@ def operators(phase: Phase) -> tuple[Term, ...]:
         found.append(Term(GROUP_WORDS[group], float(phase.time.group_seconds[row, 0]), "s", inputs))
     rest = float(phase.time.seconds[0] - phase.time.group_seconds[:, 0].sum())
     found.append(Term("network and the rest", rest, "s"))
-    return parts(found, NEGLIGIBLE)
+    return Section(f"decode step {quantity(float(phase.time.seconds[0]), 's')} by operator", parts(found, NEGLIGIBLE))
 
 
 def first_token_section(own: Case, item: ClassCase) -> Section:
@@ -88,9 +95,7 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     """
     at, columns, held = item.at, item.columns, kept(item.at)
     none = np.zeros(1)
-    stopped = at._replace(
-        prefill=at.prefill._replace(pass_time=none), decode=at.decode._replace(append_pass=none)
-    )
+    stopped = at._replace(prefill=at.prefill._replace(pass_time=none), decode=at.decode._replace(append_pass=none))
     alone = at._replace(operation=at.operation._replace(utilisation=0.0))
     whole = mean_first_token(at, held)
     running = whole - mean_first_token(stopped, held)
@@ -110,7 +115,9 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     now = target * (1 - float(columns.slack_ttft[0]))
     title = f"TTFT p{level:g} {quantity(now, 's')}, target {quantity(target, 's')}; on average"
     values = (float(columns.ttft_p50[0]), float(columns.ttft_p95[0]), float(columns.ttft_p99[0]))
-    spread = ", ".join(f"{name} {quantity(value, 's')}" for name, value in zip(("p50", "p95", "p99"), values, strict=True))
+    spread = ", ".join(
+        f"{name} {quantity(value, 's')}" for name, value in zip(("p50", "p95", "p99"), values, strict=True)
+    )
     note = f"mean {quantity(whole, 's')}, {spread}; {_cold_share(item, held)}"
     return Section(title, parts(terms, NEGLIGIBLE), note)
 
@@ -131,7 +138,9 @@ def step_section(own: Case, item: ClassCase) -> Section:
         Term("tokens after it", mean - first, "s", f"{number((mean - first) / tpot)} tok x {quantity(tpot, 's')}"),
     ]
     target, steps = item.at.shape.latency_slo, item.at.shape.steps
-    title = f"step p{level:g} {quantity(float(columns.step_latency[0]), 's')}, target {quantity(target, 's')}; on average"
+    title = (
+        f"step p{level:g} {quantity(float(columns.step_latency[0]), 's')}, target {quantity(target, 's')}; on average"
+    )
     note = f"mean {quantity(mean, 's')}; {number(steps)} steps a task: {quantity(steps * mean, 's')} in the model"
     return Section(title, parts(terms, NEGLIGIBLE), note)
 
@@ -142,8 +151,8 @@ def _own_work(item: ClassCase) -> str:
     area = item.at.decode.append_per_area if here else item.at.prefill.per_area
     fresh, whole = item.at.shape.moments.fresh, item.at.shape.moments.area
     return (
-        f"{number(fresh)} tok x {quantity(float(token[0]), 's')} + {number(whole)} tok² x {quantity(float(area[0]), 's')},"
-        " lost prefixes besides"
+        f"{number(fresh)} tok x {quantity(float(token[0]), 's')} + {number(whole)} tok² x {quantity(float(area[0]), 's')}"
+        ", lost prefixes besides"
     )
 
 

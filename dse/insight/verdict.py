@@ -107,7 +107,9 @@ def _gain(name: str, factor: float) -> str:
 
 
 def _noun(name: str) -> str:
-    return {"cost": "cost", "throughput": "tasks per megawatt", "latency": "latency"}.get(name, wording.metric_name(name))
+    return {"cost": "cost", "throughput": "tasks per megawatt", "latency": "latency"}.get(
+        name, wording.metric_name(name)
+    )
 
 
 def binding(front: ParetoSet, pick: Pick) -> Sentence:

@@ -1,11 +1,10 @@
 """Numbers and designs in words: three significant digits, units beside them, no column names."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dse.facts import units
-from dse.facts.metrics import METRICS
 from dse.search.frontier import INERT, ParetoSet, shown
 
 NONE = "none"
@@ -20,11 +19,14 @@ SMALLEST = 1e-4
 ARROW = "→"
 """Between the prefill and the decode pool of a design."""
 
-DEGREES = (("tp", "TP"), ("pp", "PP"), ("attention_dp", "DP"), ("moe_tp", "MoE-TP"), ("ep", "EP"), ("cp", "CP"))
-"""Mapping column -> what people call it."""
+DEGREES = (("tp", "TP"), ("pp", "PP"), ("attention_dp", "DP"), ("ep", "EP"), ("cp", "CP"))
+"""Mapping column -> what people call it; tensor parallelism inside experts follows from the others."""
 
-SHORT = {"cost": "$/task", "throughput": "task/s/MW", "latency": "latency"}
-"""Headings of the standard objectives."""
+HEADINGS = {"cost": "$/task", "throughput": "task/s/MW", "cost_per_mtok": "$/Mtok", "energy_per_task": "MJ/task"}
+"""Headings of metrics whose unit says it all."""
+
+FORMS = ("_sxm", "_nvl72", "_oam", "_pcie")
+"""Endings of device names that tables leave out."""
 
 SUPERLATIVES = {
     "cost": "cheapest",
@@ -58,7 +60,9 @@ def display(name: str, unit: str) -> Unit:
     if last in ("tpot", "tpot_full"):
         return Unit("ms", 1e-3)
     if last == "latency":
-        return Unit("x target", 1.0)
+        return Unit("/target", 1.0)
+    if last == "energy_per_task":
+        return Unit("MJ/task", 1e6)
     return Unit(*shown(unit))
 
 
@@ -113,8 +117,7 @@ def metric(name: str, unit: str, value: float) -> str:
     if last == "latency":
         return f"latency {number(value)} of its target"
     text = quantity(value, unit)
-    bare = {"cost": "", "throughput": ""}
-    word = bare.get(last, metric_name(last))
+    word = "" if last in HEADINGS else metric_name(last)
     return f"{word} {text}".strip()
 
 
@@ -130,10 +133,10 @@ def metric_name(name: str) -> str:
 
 def heading(name: str, unit: str) -> str:
     """Header of a column: name and unit, the unit alone where it says it all."""
-    if name in SHORT and name != "latency":
-        return SHORT[name]
+    if name in HEADINGS:
+        return HEADINGS[name]
     own = display(name, unit).name
-    return metric_name(name) + ("" if own == "1" else f" {own}")
+    return (metric_name(name) + ("" if own == "1" else f" {own}")).replace(" /", "/")
 
 
 def superlative(name: str) -> str:
@@ -151,10 +154,27 @@ def parallelism(mapping: Mapping[str, int], prefix: str) -> str:
     return " ".join(degrees) or "TP1"
 
 
-def pool_name(levers: Levers, pool: str) -> str:
+def short_names(devices: Iterable[str]) -> dict[str, str]:
+    """Device -> its name without the form factor, where that is unique in the study.
+
+    >>> short_names(["b200_sxm", "h100_sxm", "h100_pcie", "mi355x"])["b200_sxm"]
+    'b200'
+    """
+    known = list(devices)
+    starts = [name.removesuffix(end) for name in known for end in FORMS if name.endswith(end)]
+    return {
+        name: _bare(name) if starts.count(_bare(name)) == 1 and _bare(name) not in known else name for name in known
+    }
+
+
+def _bare(name: str) -> str:
+    return next((name.removesuffix(end) for end in FORMS if name.endswith(end)), name)
+
+
+def pool_name(levers: Levers, pool: str, names: Mapping[str, str] | None = None) -> str:
     """Device types of one pool."""
     kinds = [levers[f"{pool}.device"], levers.get(f"{pool}.second_device", NONE)]
-    return " + ".join(str(kind) for kind in kinds if kind not in (NONE, INERT))
+    return " + ".join((names or {}).get(str(kind), str(kind)) for kind in kinds if kind not in (NONE, INERT))
 
 
 def extras(levers: Levers) -> list[str]:
@@ -181,7 +201,9 @@ def extras(levers: Levers) -> list[str]:
     return [word for word in words if word]
 
 
-def design(levers: Levers, mapping: Mapping[str, int], agents: Sequence[str]) -> str:
+def design(
+    levers: Levers, mapping: Mapping[str, int], agents: Sequence[str], names: Mapping[str, str] | None = None
+) -> str:
     """One line for a design: device types of both pools, with the mapping where one class shares it.
 
     >>> levers = {"serving": "disaggregated", "prefill.device": "b200", "decode.device": "mi355x"}
@@ -191,7 +213,7 @@ def design(levers: Levers, mapping: Mapping[str, int], agents: Sequence[str]) ->
     pools = {}
     for pool in ("prefill", "decode"):
         used = f" {parallelism(mapping, f'{agents[0]}.{pool}.')}" if len(agents) == 1 else ""
-        pools[pool] = f"{pool_name(levers, pool)}{used}"
+        pools[pool] = f"{pool_name(levers, pool, names)}{used}"
     if levers.get("serving") == "colocated":
         return f"{pools['decode']} (colocated)"
     if levers.get("serving") == "attention_offload":
@@ -199,11 +221,9 @@ def design(levers: Levers, mapping: Mapping[str, int], agents: Sequence[str]) ->
     return f"{pools['prefill']} {ARROW} {pools['decode']}"
 
 
-def front_design(front: ParetoSet, row: int, agents: Sequence[str]) -> str:
-    """One line for a row of a front."""
-    return design(front.levers(row), front.mapping(row), agents)
-
-
-def is_known(name: str) -> bool:
-    """Whether a column is a metric that people may ask for."""
-    return name.rsplit(".", 1)[-1] in METRICS
+def front_design(front: ParetoSet, row: int, agents: Sequence[str], names: Mapping[str, str] | None = None) -> str:
+    """One line for a row of a front; where classes map differently, what the design adds stands instead."""
+    levers = front.levers(row)
+    line = design(levers, front.mapping(row), agents, names)
+    added = [word for word in extras(levers) if not word.startswith("KV")] if len(agents) > 1 else []
+    return ", ".join([line, *added])

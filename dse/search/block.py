@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts.topology_reduce import tier_bandwidths
 from dse.search import supply
 from dse.search.axes import Designs
 from dse.search.plan import NATIVE, NONE, Plan
@@ -61,7 +62,7 @@ class Block(NamedTuple):
     domain_power: FloatArray
     slacks: dict[str, FloatArray]
 
-    def __len__(self) -> int:  # type: ignore[override]
+    def __len__(self) -> int:
         """Count the designs."""
         return int(self.colocated.size)
 
@@ -77,7 +78,9 @@ def block(plan: Plan, designs: Designs) -> Block:
     colocated, offloaded = serving == "colocated", serving == "attention_offload"
     optical = numbers("optical_bandwidth")
     pool_capacity, pool_price, media, writes = _pool(plan, designs, numbers("pool.capacity"))
-    sides, slacks, powers = {}, {}, {}
+    sides: dict[str, Side] = {}
+    slacks: dict[str, FloatArray] = {}
+    powers: dict[str, tuple[FloatArray, FloatArray]] = {}
     for name in ("prefill", "decode"):
         sides[name], extra, powers[name] = _side(plan, designs, name, optical, pool_capacity, pool_price)
         unused = colocated if name == "prefill" else np.zeros(len(designs), dtype=bool)
@@ -182,14 +185,15 @@ def _fabric(
             if not where.any():
                 continue
             coefficients = plan.coefficients(part, wiring)
-            rates = (np.full(1, plan.fleet.scale_up[row]), np.full(1, plan.fleet.scale_out[row]))
-            lit = np.broadcast_to(optical[:, None], device.shape)[where]
-            bare = np.broadcast_arrays(*rates, lit)
-            own = wiring == NATIVE
-            optics = plan.problem.links[OPTICAL_LINK]
-            capital[where], power[where] = supply.fabric(coefficients, own, *bare, plan.problem.prices, optics)
             domain[where] = coefficients.domain
             light |= where.any(axis=1) & ("optical" in coefficients.bandwidth)
+            if wiring == NATIVE:
+                continue
+            lit = np.broadcast_to(optical[:, None], device.shape)[where]
+            own = {"scale_up": plan.fleet.scale_up[row], "scale_out": plan.fleet.scale_out[row]}
+            symbols = {name: np.full(lit.shape, rate) for name, rate in own.items()} | {"optical": lit}
+            rates, optics = tier_bandwidths(coefficients, symbols), plan.problem.links[OPTICAL_LINK]
+            capital[where], power[where] = supply.fabric(coefficients, rates, plan.problem.prices, optics)
     return capital, power, domain, light
 
 

@@ -1,17 +1,17 @@
 """Serving points of one class for a block of designs: look up tables, prune, pair, score."""
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 
-from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.arrays import BoolArray, IntArray
 from dse.physics import serving
-from dse.search import phases
 from dse.search.block import Block, Side
 from dse.search.offload import offloaded
+from dse.search.phases import DecodeTable, PrefillTable, Table, stacked
 from dse.search.plan import Plan, TableKey
 from dse.search.points import PointColumns, evaluate_points
-from dse.search.rows import Rows, gathered, paired, stacked, undominated
+from dse.search.rows import Rows, gathered, paired, undominated
 from dse.search.sides import HOME, DecodeSide, Pool, PrefillSide, Setting
 
 BATCH = 2048
@@ -38,20 +38,21 @@ class ClassPoints(NamedTuple):
         return ClassPoints(self.design[index], columns, {k: v[index] for k, v in self.mapping.items()}, self.output)
 
 
-class Store(NamedTuple):
+class Store(NamedTuple, Generic[Table]):
     """The tables that a block uses, stacked, and which of them each design and option names."""
 
-    columns: tuple[FloatArray, ...]
-    grid: tuple[IntArray, ...]
+    rows: Table
     table: IntArray
+    """(n, 2) table of each device type, -1 for none."""
     sizes: IntArray
+    """Rows of each table."""
 
 
 class Candidates(NamedTuple):
     """Serving points of one class before they are scored: a row of either table and a home of the KV each."""
 
-    prefill_store: Store
-    decode_store: Store
+    prefill_store: Store[PrefillTable]
+    decode_store: Store[DecodeTable]
     prefill: Rows
     decode: Rows
     home: IntArray
@@ -59,8 +60,10 @@ class Candidates(NamedTuple):
 
 def candidates(plan: Plan, block: Block, agent: int) -> Candidates:
     """Every serving point of one class that is worth scoring on the designs of a block."""
-    prefill_store = _store(plan, block, block.prefill, agent, "prefill")
-    decode_store = _store(plan, block, block.decode, agent, "decode")
+    keys, named = _keys(plan, block, block.prefill, agent, "prefill")
+    prefill_store = _stored([plan.prefill(key) for key in keys], named)
+    keys, named = _keys(plan, block, block.decode, agent, "decode")
+    decode_store = _stored([plan.decode(key) for key in keys], named)
     prefill = _prefill_rows(plan, block, agent, prefill_store)
     decode = _decode_rows(plan, block, agent, decode_store)
     pairs = paired(prefill, decode, len(block))
@@ -99,8 +102,8 @@ def class_points(plan: Plan, block: Block, agent: int) -> ClassPoints:
     return ClassPoints(found.prefill.design, columns, mapping(found), plan.classes[agent].load.output)
 
 
-def _store(plan: Plan, block: Block, side: Side, agent: int, name: str) -> Store:
-    """Tables of one pool for a block: one per device, topology, optical bandwidth, formats and draft length."""
+def _keys(plan: Plan, block: Block, side: Side, agent: int, name: str) -> tuple[list[TableKey], IntArray]:
+    """Tables that one pool of a block needs, and which of them each device type of a design uses."""
     levers = plan.problem.levers
     lit = _lit(plan, side, name)
     optical = np.where(lit, block.optical_bandwidth[:, None], 0.0)
@@ -118,27 +121,27 @@ def _store(plan: Plan, block: Block, side: Side, agent: int, name: str) -> Store
     ).astype(float)
     used = side.device >= 0
     distinct, inverse = np.unique(key[used], axis=0, return_inverse=True)
-    found = []
+    keys = []
     for row in distinct:
         device, wiring, light, weight, cache, draft = row
-        table_key = TableKey(
-            agent,
-            plan.devices[int(device)],
-            str(levers[f"{name}.topology"][int(wiring)]),
-            float(light),
-            str(levers["weight_dtype"][int(weight)]),
-            str(levers["kv_dtype"][int(cache)]),
-            int(levers["draft_length"][int(draft)]),
+        keys.append(
+            TableKey(
+                agent,
+                plan.devices[int(device)],
+                str(levers[f"{name}.topology"][int(wiring)]),
+                float(light),
+                str(levers["weight_dtype"][int(weight)]),
+                str(levers["kv_dtype"][int(cache)]),
+                int(levers["draft_length"][int(draft)]),
+            )
         )
-        found.append(plan.prefill(table_key) if name == "prefill" else plan.decode(table_key))
     table = np.full(side.device.shape, -1, dtype=np.int64)
     table[used] = inverse.ravel()
-    return Store(
-        stacked([tuple(item[1:]) for item in found]),
-        stacked([tuple(item.grid) for item in found]),
-        table,
-        np.asarray([item.grid.size.size for item in found]),
-    )
+    return keys, table
+
+
+def _stored(tables: list[Table], table: IntArray) -> Store[Table]:
+    return Store(stacked(tables), table, np.asarray([item.grid.size.size for item in tables]))
 
 
 def _lit(plan: Plan, side: Side, name: str) -> BoolArray:
@@ -152,10 +155,10 @@ def _lit(plan: Plan, side: Side, name: str) -> BoolArray:
     return light
 
 
-def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store) -> Rows:
+def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTable]) -> Rows:
     """Prefill rows worth pairing; one placeholder where the decode pool prefills too."""
     rows = gathered(store.table, store.sizes)
-    table = phases.PrefillTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    table = store.rows
     load, slo = plan.classes[agent].load, plan.classes[agent].shape
     pick = (rows.design, rows.option)
     work = table.work_token[rows.row] * load.fresh + table.work_area[rows.row] * load.area
@@ -170,12 +173,12 @@ def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store) -> Rows:
     return kept.take(wanted)
 
 
-def _decode_rows(plan: Plan, block: Block, agent: int, store: Store) -> Rows:
+def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]) -> Rows:
     """Decode rows worth pairing: undominated in cost, step time and memory, within the token SLO where any is."""
     rows = gathered(store.table, store.sizes)
     if block.offloaded.any():
         rows = rows.take(~(block.offloaded[rows.design] & (rows.option == 1)))
-    table = phases.DecodeTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    table = store.rows
     pick = (rows.design, rows.option)
     price = table.work[rows.row] * block.decode.hourly[pick]
     need = table.weights_bytes[rows.row] + table.rank_requests()[rows.row] * table.request_bytes[rows.row]
@@ -210,9 +213,11 @@ def _pool(block: Block, design: IntArray) -> Pool:
     return Pool(block.pool_capacity[design], block.pool_bandwidth[design], block.pool_write_rate[design])
 
 
-def _prefill_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows, home: IntArray) -> PrefillSide:
+def _prefill_side(
+    plan: Plan, block: Block, agent: int, store: Store[PrefillTable], rows: Rows, home: IntArray
+) -> PrefillSide:
     """Prefill columns of serving points; the pool hangs on the side that owns the KV."""
-    table = phases.PrefillTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    table = store.rows
     side, pick, at = block.prefill, (rows.design, rows.option), rows.row
     owner = home == HOME["prefill"]
     weights, kv_bytes = table.weights_bytes[at], table.kv_bytes[at]
@@ -235,9 +240,11 @@ def _prefill_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows
     )
 
 
-def _decode_side(plan: Plan, block: Block, agent: int, store: Store, rows: Rows, home: IntArray) -> DecodeSide:
+def _decode_side(
+    plan: Plan, block: Block, agent: int, store: Store[DecodeTable], rows: Rows, home: IntArray
+) -> DecodeSide:
     """Decode columns of serving points, with attention moved to the second device type where the design says so."""
-    table = phases.DecodeTable(store.grid, *store.columns)  # type: ignore[arg-type]
+    table = store.rows
     side, pick, at = block.decode, (rows.design, rows.option), rows.row
     owner = home != HOME["prefill"]
     decode = DecodeSide(
@@ -271,9 +278,12 @@ def mapping(found: Candidates) -> dict[str, IntArray]:
     """How each point uses its design, by name."""
     names = ("tp", "pp", "attention_dp", "moe_tp", "ep", "cp", "size")
     used = {"kv_home": found.home, "prefill.type": found.prefill.option, "decode.type": found.decode.option}
-    sides = (("prefill", found.prefill_store, found.prefill), ("decode", found.decode_store, found.decode))
+    sides: tuple[tuple[str, Store[PrefillTable] | Store[DecodeTable], Rows], ...] = (
+        ("prefill", found.prefill_store, found.prefill),
+        ("decode", found.decode_store, found.decode),
+    )
     for side, store, rows in sides:
         last = "chunk" if side == "prefill" else "batch"
-        for name, column in zip(names, store.grid, strict=True):
+        for name, column in zip(names, store.rows.grid, strict=True):
             used[f"{side}.{last if name == 'size' else name}"] = column[rows.row]
     return used

@@ -120,9 +120,7 @@ def _group(name: str, rows: _Rows, build: Callable[[_Rows], _Demand]) -> KernelG
             for device, own in zip(devices, width, strict=True)
         ]
     )
-    fraction = np.array(
-        [measured_fraction(device, float(own)) for device, own in zip(devices, width, strict=True)]
-    )
+    fraction = np.array([measured_fraction(device, float(own)) for device, own in zip(devices, width, strict=True)])
     bandwidth = np.array([device.memory.bandwidth if device.memory else np.nan for device in devices])
     stored = np.array([max(WIDTHS[own], 1.0) for own in dtype])
     supply = roofline.Supply(rate, rate, rate, bandwidth, rate, width, width, width, fraction, activation_width=stored)

@@ -1,5 +1,6 @@
 """The mappings of a phase: every sensible way to lay a model copy over a group of devices."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ def powers_of_two(limit: int) -> list[int]:
 
 
 def prefill_grid(*, experts: int, heads: int, layers: int, domain: int, reach: int, chunks: tuple[int, ...]) -> Grid:
-    """Mappings of prefill: tensor parallelism inside the domain, experts over the reach, pipelines and context ranks."""
+    """Mappings of prefill: tensor parallelism in the domain, experts over the reach, pipelines, context ranks."""
     rows = [
         (tp, pp, dp, moe_tp, ep, cp, chunk)
         for tp, dp, moe_tp, ep in _layers(experts, heads, domain, reach)
@@ -80,6 +81,6 @@ def _layers(experts: int, heads: int, domain: int, reach: int) -> list[tuple[int
     return sharded + spread
 
 
-def _grid(rows: list[tuple[int, ...]]) -> Grid:
+def _grid(rows: Sequence[tuple[int, ...]]) -> Grid:
     table = np.asarray(rows, dtype=np.int64).reshape(-1, len(Grid._fields))
     return Grid(*table.T)

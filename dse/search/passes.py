@@ -58,7 +58,7 @@ Source: ml-engineering, accelerator chapter, snapshot 2026-08-22."""
 
 
 def computed_format(device: Accelerator, dtype: str) -> str:
-    """Format to look up a rate for: 4-bit weights without 4-bit hardware meet 16-bit activations, as measured kernels do.
+    """Format to look up a rate for: 4-bit weights without 4-bit hardware meet 16-bit activations, as kernels do.
 
     >>> from dse.facts.catalog import accelerator
     >>> computed_format(accelerator("h100_sxm"), "fp4"), computed_format(accelerator("b200_sxm"), "fp4")
@@ -143,7 +143,9 @@ class Network:
         used = used if used.size else np.zeros(1, dtype=np.int64)
         columns = [steps[:, used], traffic[:, used]]
         columns += [np.broadcast_to(values[used], columns[0].shape) for values in (known.hop_latency, self.rates)]
-        return Path(*(column[:, 0] for column in columns)) if used.size == 1 else Path(*(column.T for column in columns))
+        return (
+            Path(*(column[:, 0] for column in columns)) if used.size == 1 else Path(*(column.T for column in columns))
+        )
 
     def links(self, grid: Grid, experts_per_token: int) -> Links:
         """Paths of every message of an instance, per mapping."""
@@ -182,9 +184,7 @@ def mapping(grid: Grid) -> demand.Mapping:
     return demand.Mapping(grid.tp, grid.pp, grid.attention_dp, grid.moe_tp, grid.ep, grid.cp)
 
 
-def kv_bytes_per_token(
-    ledger: demand.Ledger, grid: Grid, context: FloatArray | float, window: int
-) -> FloatArray:
+def kv_bytes_per_token(ledger: demand.Ledger, grid: Grid, context: FloatArray | float, window: int) -> FloatArray:
     """KV of one token averaged over a context, windowed layers and states included, per device of its rank [B/tok]."""
     length = np.maximum(np.asarray(context, float), 1.0)
     windowed = ledger.window_bytes_per_token * np.minimum(length, window or length) / length

@@ -1,10 +1,11 @@
 """Phase tables: every mapping of one class on one device type, timed once and reduced to the rows worth keeping.
 
-A table depends on few levers (device, topology, optical bandwidth, number formats), not on the whole design, so its rows
-are computed once and shared by all designs. A row stays if no other row of its table is at least as good in every
+A table depends on few levers (device, topology, optical bandwidth, number formats), not on the whole design, so its
+rows are computed once and shared by all designs. A row stays if no other row of its table is at least as good in every
 respect that a design can trade: work, waiting and memory.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -78,7 +79,7 @@ class PrefillTable(NamedTuple):
 
     def rank_devices(self) -> FloatArray:
         """Devices that share the requests of one attention rank [1]."""
-        return np.asarray(mappings.Grid(*self.grid).rank_devices, dtype=float)
+        return np.asarray(self.grid.rank_devices, dtype=float)
 
 
 class DecodeTable(NamedTuple):
@@ -117,19 +118,19 @@ class DecodeTable(NamedTuple):
 
     def rank_devices(self) -> FloatArray:
         """Devices that share the requests of one attention rank [1]."""
-        return np.asarray(mappings.Grid(*self.grid).rank_devices, dtype=float)
+        return np.asarray(self.grid.rank_devices, dtype=float)
 
     def devices(self) -> FloatArray:
         """Devices of one instance [1]."""
-        return np.asarray(mappings.Grid(*self.grid).devices, dtype=float)
+        return np.asarray(self.grid.devices, dtype=float)
 
     def batch(self) -> FloatArray:
         """Requests in a full step [1]."""
-        return np.asarray(self.grid[-1], dtype=float)
+        return np.asarray(self.grid.size, dtype=float)
 
     def rank_requests(self) -> FloatArray:
         """Requests of a full step on one attention rank [1]."""
-        return self.batch() / mappings.Grid(*self.grid).attention_dp
+        return self.batch() / self.grid.attention_dp
 
 
 Table = TypeVar("Table", PrefillTable, DecodeTable)
@@ -228,7 +229,7 @@ def decode_table(
 def _prefilled(
     site: Site, grid: mappings.Grid, load: Load, chunk: FloatArray
 ) -> tuple[roofline.PassTime, FloatArray, FloatArray]:
-    """Pass over a chunk on the mean prefix, and service per token and per area; stages work on several chunks at once."""
+    """Pass over a chunk on the mean prefix, service per token and per area; stages work on several chunks at once."""
     prefix = np.full(chunk.shape, max(load.cached, 1.0))
     bare = timed(site, grid, demand.Load(grid.attention_dp, chunk, 0.0))
     cached = timed(site, grid, demand.Load(grid.attention_dp, chunk, prefix))
@@ -248,6 +249,17 @@ def _kept(table: Table, criteria: list[FloatArray]) -> Table:
     distinct = np.flatnonzero(nondominated(scores))
     distinct = distinct[np.argsort(criteria[0][distinct], kind="stable")]
     distinct = distinct[np.sort(np.unique(scores[distinct], axis=0, return_index=True)[1])]
-    return type(table)(
-        *(column.rows(distinct) if isinstance(column, mappings.Grid) else column[distinct] for column in table)
-    )
+    return _made(table, [column[distinct] for column in table[1:]], table.grid.rows(distinct))
+
+
+def stacked(tables: Sequence[Table]) -> Table:
+    """Rows of several tables of one kind below each other."""
+    grid = mappings.Grid(*(np.concatenate(columns) for columns in zip(*(table.grid for table in tables), strict=True)))
+    columns = [np.concatenate(parts) for parts in zip(*(table[1:] for table in tables), strict=True)]
+    return _made(tables[0], columns, grid)
+
+
+def _made(like: Table, columns: Sequence[FloatArray], grid: mappings.Grid) -> Table:
+    """Table of the kind of another with these columns."""
+    names = type(like)._fields[1:]
+    return like._replace(grid=grid, **dict(zip(names, columns, strict=True)))

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray
-from dse.facts.atoms import BROKEN, FIRST
 from dse.facts.agents import Agent
+from dse.facts.atoms import BROKEN, FIRST
 from dse.facts.problem import Problem
 from dse.facts.topology import load_topology, native
 from dse.facts.topology_reduce import Coefficients, reduce
@@ -111,9 +111,7 @@ class Plan:
     def prefill(self, key: TableKey) -> phases.PrefillTable:
         """Prefill table, made at the first call."""
         if key not in self._prefill:
-            made = phases.prefill_table(
-                self.site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens
-            )
+            made = phases.prefill_table(self.site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens)
             self._prefill[key] = made
         return self._prefill[key]
 

@@ -1,7 +1,7 @@
 """The score of serving points, following the life of a step.
 
-How much memory is left, how long KV survives (:mod:`keeping`), what must be recomputed, what crosses the links, how long
-the step takes (:mod:`waits`), what it costs.
+How much memory is left, how long KV survives (:mod:`keeping`), what must be recomputed, what crosses the links, how
+long the step takes (:mod:`waits`), what it costs.
 """
 
 from typing import NamedTuple

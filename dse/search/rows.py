@@ -9,7 +9,7 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 
 
 class Rows(NamedTuple):
-    """Table rows of a block of designs, flat: the design, which of its device types, and the row in the stacked tables."""
+    """Table rows of a block, flat: the design, which of its device types, and the row in the stacked tables."""
 
     design: IntArray
     option: IntArray
@@ -17,12 +17,7 @@ class Rows(NamedTuple):
 
     def take(self, index: IntArray | BoolArray) -> "Rows":
         """Select rows."""
-        return Rows(*(column[index] for column in self))
-
-
-def stacked(tables: Sequence[tuple[FloatArray, ...]]) -> tuple[FloatArray, ...]:
-    """Columns of several tables below each other."""
-    return tuple(np.concatenate(columns) for columns in zip(*tables, strict=True))
+        return Rows(self.design[index], self.option[index], self.row[index])
 
 
 def gathered(table: IntArray, sizes: IntArray) -> Rows:
@@ -47,14 +42,15 @@ def undominated(rows: Rows, criteria: Sequence[FloatArray], designs: int) -> Row
     grid = np.full((len(criteria), designs, width), np.inf)
     for index, values in enumerate(criteria):
         grid[index, rows.design, place] = values
-    beaten = np.ones((designs, width, width), dtype=bool)
-    better = np.zeros((designs, width, width), dtype=bool)
+    beaten: BoolArray = np.ones((designs, width, width), dtype=bool)
+    better: BoolArray = np.zeros((designs, width, width), dtype=bool)
     for values in grid:
         beaten &= values[:, :, None] <= values[:, None, :]
         better |= values[:, :, None] < values[:, None, :]
     earlier = np.arange(width)[:, None] < np.arange(width)[None, :]
-    dominated = (beaten & (better | earlier)).any(axis=1)
-    return rows.take(~dominated[rows.design, place])
+    dominated: BoolArray = np.asarray((beaten & (better | earlier)).any(axis=1))
+    kept: BoolArray = np.logical_not(dominated[rows.design, place])
+    return rows.take(kept)
 
 
 class Pairs(NamedTuple):

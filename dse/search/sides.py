@@ -5,6 +5,8 @@ Everything is a flat column of length m, one row a serving point, and per agent 
 
 from typing import NamedTuple
 
+import numpy as np
+
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.atoms import Atoms
 from dse.facts.distill import Curves, Moments
@@ -140,4 +142,4 @@ class Setting(NamedTuple):
 
     def at_home(self, name: str) -> BoolArray:
         """Points of separate pools whose KV lives there."""
-        return (self.home == HOME[name]) & ~self.colocated
+        return np.asarray((self.home == HOME[name]) & ~self.colocated)

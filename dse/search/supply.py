@@ -14,7 +14,7 @@ from dse.facts import catalog
 from dse.facts.devices import Accelerator
 from dse.facts.prices import PriceSet
 from dse.facts.technologies import Link, Memory
-from dse.facts.topology_reduce import Coefficients, tier_bandwidths
+from dse.facts.topology_reduce import Coefficients
 from dse.physics import cost
 from dse.physics.cost import SECONDS_PER_HOUR
 
@@ -33,8 +33,8 @@ DRAM_POWER = 0.2e-9
 
 
 COPPER_DOMAIN = 72
-"""Devices that copper links reach, a rack [1]: links that leave it are optical at both ends. Source: copper reaches about
-2 m at 200 Gbit/s per lane (SemiAnalysis, 2026-06), and the largest copper domain that ships has 72 devices (NVL72)."""
+"""Devices that copper links reach, a rack [1]: links that leave it are optical at both ends. Source: copper reaches
+about 2 m at 200 Gbit/s per lane (SemiAnalysis, 2026-06), and the largest copper domain that ships has 72 devices."""
 
 
 class Fleet(NamedTuple):
@@ -162,24 +162,15 @@ def economics(table: Fleet, device: IntArray, options: Options, prices: PriceSet
 
 
 def fabric(
-    coefficients: Coefficients,
-    native: bool,
-    scale_up: FloatArray,
-    scale_out: FloatArray,
-    optical: FloatArray,
-    prices: PriceSet,
-    optics: Link,
+    coefficients: Coefficients, rates: FloatArray, prices: PriceSet, optics: Link
 ) -> tuple[FloatArray, FloatArray]:
-    """Capital [$] and power [W] per accelerator of a topology beyond what the device's price already holds.
+    """Capital [$] and power [W] per accelerator of a topology at rates (n, t) beyond what the device's price holds.
 
     A device's price holds the switches and copper of its own scale-up domain (one stage at its bandwidth) and the
     network share pays its scale-out; every further switch stage and every optical end of the scale-up fabric is added.
     Optical ends of accelerators are the lever's ports, priced with it.
     """
-    rates = tier_bandwidths(coefficients, {"scale_up": scale_up, "scale_out": scale_out, "optical": optical})
     capital, power = np.zeros(rates.shape[0]), np.zeros(rates.shape[0])
-    if native:
-        return capital, power
     for tier, symbol in enumerate(coefficients.bandwidth):
         if symbol == "scale_out":
             continue
