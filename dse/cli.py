@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from dse import cli_explain, cli_model, cli_run, cli_show, cli_terminal
+from dse import cli_explain, cli_fidelity, cli_model, cli_run, cli_show, cli_terminal
 from dse.facts.errors import SpecError
 
 app = typer.Typer(
@@ -23,8 +23,8 @@ app.command(epilog=cli_explain.EXPLAIN_EXAMPLES)(cli_explain.explain)
 app.command(epilog=cli_explain.COMPARE_EXAMPLES)(cli_explain.compare)
 app.add_typer(cli_show.app, name="show")
 app.command(epilog=cli_model.PREDICT_EXAMPLES)(cli_model.predict)
-app.command(epilog=cli_model.VALIDATE_EXAMPLES)(cli_model.validate)
-app.command(epilog=cli_model.CALIBRATE_EXAMPLES)(cli_model.calibrate)
+app.command(epilog=cli_fidelity.VALIDATE_EXAMPLES)(cli_fidelity.validate)
+app.command(epilog=cli_fidelity.CALIBRATE_EXAMPLES)(cli_fidelity.calibrate)
 app.add_typer(cli_model.workload_app, name="workload")
 app.add_typer(cli_model.model_app, name="model")
 app.command(epilog=cli_model.SCHEMA_EXAMPLES)(cli_model.schema)

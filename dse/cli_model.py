@@ -13,12 +13,7 @@ PREDICT_EXAMPLES = terminal.examples(
     "dse predict --model llama_3_1_70b --device h100_sxm --tp 4 --batch 16 --new-tokens 1 --cached-tokens 4096",
     "dse predict --csv points.csv --out predicted.csv",
 )
-VALIDATE_EXAMPLES = terminal.examples(
     "dse validate steps.csv", "dse validate serving.csv --skip-unknown --out errors.csv"
-)
-CALIBRATE_EXAMPLES = terminal.examples(
-    "dse calibrate kernels.csv steps.csv --out calibration.yaml",
-    "dse calibrate kernels.csv steps.csv serving.csv --out calibration.yaml --json",
 )
 TRACE_EXAMPLES = terminal.examples(
     "dse workload from-trace trace.jsonl",
@@ -77,7 +72,8 @@ def predict(
     point = {
         "model": model, "device": device, "tp": tp, "pp": pp, "attention_dp": attention_dp, "moe_tp": moe_tp, "ep": ep,
         "batch": batch, "new_tokens": new_tokens, "cached_tokens": cached_tokens, "phase": phase,
-        "weight_dtype": weight_dtype, "expert_dtype": expert_dtype, "kv_dtype": kv_dtype, "attention_dtype": attention_dtype,
+        "weight_dtype": weight_dtype, "expert_dtype": expert_dtype, "kv_dtype": kv_dtype,
+        "attention_dtype": attention_dtype,
     }  # fmt: skip
     made = forecast.predict_rows([{key: str(value) for key, value in point.items() if value is not None}], "options")[0]
     if as_json:
@@ -100,45 +96,6 @@ def _say_prediction(made: dict[str, Any]) -> None:
             terminal.labelled(f"  {key.removesuffix('_s')}", f"{quantity(value, 's'):>9}  {share}", "dim")
         else:
             terminal.labelled(key.replace("_bytes", " bytes"), f"{quantity(value, units.get(key, 'B')):>9}")
-
-
-def validate(
-    file: Annotated[Path, typer.Argument(help="CSV of measured passes or serving runs.")],
-    out: Annotated[Path | None, typer.Option(help="CSV with measured and predicted, row by row.")] = None,
-    skip_unknown: Annotated[bool, typer.Option(help="Count rows with unknown names instead of refusing them.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Compare predictions with measurements: median error, bias, by model, device and phase."""
-    from dse.insight import accuracy
-    from dse.insight.validate import validate as validated
-
-    report = validated(file, skip_unknown=skip_unknown)
-    if out is not None:
-        out.write_text(accuracy.rows_csv(report), encoding="utf-8")
-    if as_json:
-        terminal.say_json(accuracy.json(report))
-        return
-    terminal.say(f"{report.path}: {len(report.ids)} rows, {report.coverage:.0%} predicted", "bold")
-    terminal.say_table(accuracy.table(report))
-
-
-def calibrate(
-    files: Annotated[list[Path], typer.Argument(help="CSV files of kernels, passes or serving runs.")],
-    out: Annotated[Path, typer.Option(help="Calibration file to write.")] = Path("calibration.yaml"),
-    data: Annotated[str, typer.Option(help="Where the measurements are from, for the file.")] = "own measurements",
-    licence: Annotated[str, typer.Option(help="Licence of the measurements.")] = "not stated",
-    as_json: AsJson = False,
-) -> None:
-    """Fit the constants of the time model to measurements and write them with their provenance."""
-    from dse.insight import accuracy
-
-    made = accuracy.fitted(files, out, data, licence)
-    if as_json:
-        terminal.say_json({"out": str(out), "classes": made})
-        return
-    for own in made:
-        terminal.labelled(str(own["name"]), f"{own['samples']:,} rows, median error {own['median_error']:.1%}")
-    terminal.labelled("written", str(out))
 
 
 @workload_app.command("from-trace", epilog=TRACE_EXAMPLES)

@@ -48,10 +48,9 @@ def run(
 ) -> None:
     """Search a study and write a run: front, knees, verdict."""
     from dse.facts.problem import load
-    from dse.search.ask import limits
     from dse.insight.runs import locate
     from dse.search import run as folders
-    from dse.search.ask import ask
+    from dse.search.ask import ask, limits
     from dse.search.budget import budget as read_budget
     from dse.search.explore import Options, explore
 
@@ -112,7 +111,7 @@ def check(
     terminal.labelled("levers", ", ".join(f"{name} ({count})" for name, count in facts["levers"].items()))
     terminal.labelled("engine", facts["reason"])
     speed = f"{facts['designs_per_second']:,.0f} designs/s and core, first tables included"
-    terminal.labelled("time", f"about {facts['seconds']:.0f} s on {facts['workers']} cores ({speed})")
+    terminal.labelled("time", f"{_about(facts['seconds'])} on {facts['workers']} cores ({speed})")
     terminal.labelled("feasible", f"{facts['feasible_share']:.0%} of {facts['sample']} sampled designs")
     terminal.labelled("next", f"dse run {study}")
 
@@ -128,6 +127,11 @@ def overrides(changes: list[str] | None) -> dict[str, str]:
     return pairs
 
 
+def _about(seconds: float) -> str:
+    """Rough time in words."""
+    return "less than a second" if seconds < 1 else f"about {seconds:.0f} s"
+
+
 def _file(study: Path | None, folder: Path | None, inside: str) -> Path:
     """Study file to read: the one named, else the resolved one of the run that is resumed."""
     if study is not None:
@@ -139,10 +143,15 @@ def _file(study: Path | None, folder: Path | None, inside: str) -> Path:
 
 def _headline(problem: "Problem", question: "Question") -> None:
     """Name of the study, its question, its classes."""
-    terminal.say(f"{problem.name} · {problem.question}".rstrip(" ·"), "bold")
-    mixture = ", ".join(f"{agent.share:.0%} {agent.name} on {agent.model.id}" for agent in problem.agents)
+    from textwrap import wrap
+
+    from dse.insight.wording import percent
+
+    terminal.say("\n".join(wrap(f"{problem.name} · {problem.question}".rstrip(" ·"), terminal.WIDTH)), "bold")
+    mixture = ", ".join(f"{percent(agent.share)} {agent.name} on {agent.model.id}" for agent in problem.agents)
     levers = sum(len(axis.choices) > 1 for axis in question.space.axes)
-    terminal.say(f"{question.space.size:,} architectures ({levers} levers) · {mixture} · prices {problem.prices.date}")
+    facts = f"{question.space.size:,} architectures ({levers} levers) · {mixture} · prices {problem.prices.date}"
+    terminal.say("\n".join(wrap(facts, terminal.WIDTH)))
     terminal.say()
 
 
@@ -150,8 +159,8 @@ def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
     """Size of the space, pace of a first sample, engine and time that follow from it."""
     import time
 
-    from dse.search.ask import limits
     from dse.search import engines
+    from dse.search.ask import limits
     from dse.search.workers import cores
 
     designs = question.space.sample(min(64, question.space.size), problem.seed)
@@ -181,6 +190,8 @@ def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
 
 def _report(problem: "Problem", found: "Run", results: Path) -> None:
     """Screen of a finished run."""
+    from textwrap import wrap
+
     from dse.insight.runs import Opened
 
     facts = found.summary
@@ -190,7 +201,7 @@ def _report(problem: "Problem", found: "Run", results: Path) -> None:
         f"front {facts['front_size']:,} rows of {facts['front_designs']:,} designs",
         f"hypervolume {facts['hypervolume']:.3f} {facts['hypervolume_unit']}",
     ]
-    terminal.say(" · ".join(parts))
+    terminal.say("\n".join(wrap(" · ".join(parts), terminal.WIDTH)))
     terminal.say()
     show_front(Opened(problem, found, "last"), None)
     files = "front.csv · summary.json · manifest.json · study.journal"

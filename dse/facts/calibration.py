@@ -89,9 +89,9 @@ class Band(Strict):
     """What the constants leave unexplained in one class of measurements."""
 
     samples: Count
-    """Measurements fitted."""
+    """Measurements compared."""
     median_error: Ratio
-    """Median of the relative error, in sample."""
+    """Median of the relative error."""
     low: Ratio
     """Factor on a prediction below which a sixth of the measurements lie."""
     high: Ratio
@@ -141,7 +141,9 @@ class CalibrationFile(Strict):
     engines: dict[str, EngineRow]
     """Constants per serving engine; `any` for one that was not measured."""
     bands: dict[str, Band]
-    """Residual spread per class of measurements."""
+    """Residual spread per class of measurements, in sample."""
+    blind: dict[str, Band] = {}
+    """The same of devices and models that were left out of the fit; per operator class, phase and latency."""
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """Names as people write them: models and devices of a measurement file found in the catalog."""
 
 import re
+from functools import cache
 
 from dse.facts import catalog
 
@@ -54,6 +55,7 @@ def plain(text: str) -> str:
     return word
 
 
+@cache
 def find_model(text: str) -> str | None:
     """Catalog name of a model, or None.
 
@@ -65,6 +67,7 @@ def find_model(text: str) -> str | None:
     return known.get(word) or _MODEL.get(word)
 
 
+@cache
 def find_device(text: str) -> str | None:
     """Catalog name of a device, or None.
 
@@ -80,6 +83,7 @@ def find_device(text: str) -> str | None:
     return alias or (starting[0] if len(starting) == 1 else None)
 
 
+@cache
 def _known(kind: catalog.Kind) -> dict[str, str]:
     """Catalog names by their plain form and that of their display name."""
     rows = catalog.raw(kind).data

@@ -23,9 +23,18 @@ SPECIFICATIONS = (
 """Numbers of a device that an evaluation uses, with their unit."""
 
 RATES = (
-    ("host_share", "$"), ("network_share", "$"), ("electricity", "$/J"), ("pue", "1"), ("depreciation", "s"), ("interest", "1"),
-    ("spare_fraction", "1"), ("operations", "1"), ("optics", "$/(B/s)"), ("switching", "$/(B/s)"), ("vendor_margin", "1"),
-)  # fmt: skip
+    ("host_share", "$"),
+    ("network_share", "$"),
+    ("electricity", "$/J"),
+    ("pue", "1"),
+    ("depreciation", "s"),
+    ("interest", "1"),
+    ("spare_fraction", "1"),
+    ("operations", "1"),
+    ("optics", "$/(B/s)"),
+    ("switching", "$/(B/s)"),
+    ("vendor_margin", "1"),
+)
 """Numbers of a price set that every design uses, with their unit."""
 
 

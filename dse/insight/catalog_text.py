@@ -9,10 +9,12 @@ from dse.insight.table import Table, shortened
 from dse.insight.wording import number, quantity
 
 KINDS: Mapping[str, catalog.Kind] = {
-    "accelerator": "accelerators", "accelerators": "accelerators", "device": "accelerators", "devices": "accelerators",
-    "model": "models", "models": "models", "memory": "memories", "memories": "memories", "link": "links", "links": "links",
-    "price": "prices", "prices": "prices",
-}  # fmt: skip
+    **dict.fromkeys(("accelerator", "accelerators", "device", "devices"), "accelerators"),
+    **dict.fromkeys(("model", "models"), "models"),
+    **dict.fromkeys(("memory", "memories"), "memories"),
+    **dict.fromkeys(("link", "links"), "links"),
+    **dict.fromkeys(("price", "prices"), "prices"),
+}
 """Words for the kinds of the catalog."""
 
 

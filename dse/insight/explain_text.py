@@ -8,7 +8,7 @@ from dse.insight.explain import Change, ClassExplanation, Explanation
 from dse.insight.table import WIDTH, Table, lines, shortened
 from dse.insight.terms import Section, Term
 
-NAME, VALUE = 24, 13
+NAME, VALUE = 22, 11
 """Widths of the columns of a term."""
 
 SOURCE = 20

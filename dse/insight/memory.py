@@ -106,9 +106,8 @@ def decode_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:
     decode, grid = item.at.decode, phase.grid
     request = decode.request_bytes
     usable = own.block.decode.usable[0, item.mapping["decode.type"]]
-    return _regime(
-        "decode", phase, decode.batch, request, request * decode.rank_devices, np.asarray(usable), grid.attention_dp
-    )
+    whole, ranks = request * decode.rank_devices, grid.attention_dp.astype(float)
+    return _regime("decode", phase, decode.batch, request, whole, np.asarray(usable), ranks)
 
 
 def prefill_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:

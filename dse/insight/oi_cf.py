@@ -76,7 +76,7 @@ def plane(agents: Sequence[str], models: Sequence[str], device: str, batch: int,
 
 def table(own: Plane) -> Table:
     """Rows as text."""
-    header = ("agent", "model", "phase", "context tok", "OI FLOP/B", "CF/request GB", "CF/device GB", "regime")
+    header = ("agent", "model", "phase", "context tok", "OI FLOP/B", "CF/req GB", "CF/dev GB", "regime")
     rows = tuple(
         (
             row.agent,
@@ -86,7 +86,7 @@ def table(own: Plane) -> Table:
             wording.cell(row.oi),
             wording.cell(row.cf_request / 1e9),
             wording.cell(row.cf_device / 1e9),
-            row.regime,
+            row.regime.replace(" and ", ", "),
         )
         for row in own.rows
     )

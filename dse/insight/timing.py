@@ -150,10 +150,8 @@ def _own_work(item: ClassCase) -> str:
     token = item.at.decode.append_per_token if here else item.at.prefill.per_token
     area = item.at.decode.append_per_area if here else item.at.prefill.per_area
     fresh, whole = item.at.shape.moments.fresh, item.at.shape.moments.area
-    return (
-        f"{number(fresh)} tok x {quantity(float(token[0]), 's')} + {number(whole)} tok² x {quantity(float(area[0]), 's')}"
-        ", lost prefixes besides"
-    )
+    linear = f"{number(fresh)} tok x {quantity(float(token[0]), 's')}"
+    return f"{linear} + {number(whole)} tok² x {quantity(float(area[0]), 's')}, lost prefixes besides"
 
 
 def _queue(own: Case) -> str:

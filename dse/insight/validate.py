@@ -1,6 +1,6 @@
 """Accuracy: predictions against measurements, row by row, and of constants fitted without the rows they predict."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from scipy.stats import spearmanr
 
 from dse.arrays import FloatArray
 from dse.facts import catalog
-from dse.facts.errors import SpecError
+from dse.facts.errors import Mistake, SpecError
 from dse.facts.measurements import Measurements, read
-from dse.search import calibrate, calibrate_serving, predict, serving_runs, tables
+from dse.search import predict, serving_runs, tables
 from dse.search.constants import Constants, constants
 
 BATCH_EDGES = (1, 4, 16, 64)
@@ -26,6 +26,13 @@ QUANTITIES = {
     },
 }
 """Columns of the measurement, of the peer's prediction and of the limit, by layout and quantity."""
+
+
+NOT_KERNELS = "is a file of kernels, which are for `dse calibrate`; expected steps or serving runs"
+"""What to say of the third layout."""
+
+NO_TIME = "the model gives no finite time"
+"""Reason of a row that is well written and still cannot be predicted."""
 
 
 class Score(NamedTuple):
@@ -71,6 +78,8 @@ class Report:
     """By quantity, NaN where a row has none [s]."""
     reasons: tuple[str, ...]
     """Why a row is not predicted; empty where it is."""
+    labels: dict[str, tuple[str, ...]]
+    """What each row belongs to, by kind of group: phase or mode, model, device, engine, batch range, fallback level."""
     lines: tuple[Line, ...]
     """Scores, the whole file first."""
 
@@ -98,7 +107,9 @@ def validate(path: str | Path, *, skip_unknown: bool = False, calibration: str |
     Report                             raises SpecError for a file that cannot be used
     """
     table = read(path)
-    wrong = tables.problems(table) if table.kind != "kernels" else {}
+    if table.kind == "kernels":
+        raise SpecError([Mistake(str(path), 1, 0, "header", NOT_KERNELS)])
+    wrong = tables.problems(table)
     if wrong and not skip_unknown:
         raise SpecError([mistake for mistakes in wrong.values() for mistake in mistakes])
     reasons = tuple("; ".join(own.message for own in wrong.get(row, [])) for row in range(len(table)))
@@ -112,13 +123,16 @@ def report(table: Measurements, good: Sequence[int], reasons: tuple[str, ...], o
     for name, values in predictions(table.select(good), own).items() if good else ():
         predicted[name][list(good)] = values
     measured = {name: np.array(table.numbers[columns[0]]) for name, columns in QUANTITIES[table.kind].items()}
+    labels = _labels(table, own)
     lines = [
         line
         for name in predicted
-        for by, labels in _labels(table, own).items()
-        for line in _lines(table, name, by, labels, predicted[name])
+        for by, groups in labels.items()
+        for line in scored(table, name, by, groups, predicted[name])
     ]
-    return Report(table.path, table.kind, table.text["id"], predicted, measured, reasons, tuple(lines))
+    finite = np.all([np.isfinite(values) for values in predicted.values()], axis=0)
+    said = tuple(reason or ("" if fine else NO_TIME) for reason, fine in zip(reasons, finite, strict=True))
+    return Report(table.path, table.kind, table.text["id"], predicted, measured, said, labels, tuple(lines))
 
 
 def predictions(table: Measurements, own: Constants) -> dict[str, FloatArray]:
@@ -153,7 +167,7 @@ def score(predicted: FloatArray, measured: FloatArray) -> Score | None:
     )
 
 
-def _lines(table: Measurements, name: str, by: str, labels: Sequence[str], predicted: FloatArray) -> Iterable[Line]:
+def scored(table: Measurements, name: str, by: str, labels: Sequence[str], predicted: FloatArray) -> Iterable[Line]:
     """Scores of every group of rows that share a label."""
     measured, peer, limit = (
         np.array(table.numbers[column]) if column else np.full(len(table), np.nan)
@@ -166,25 +180,25 @@ def _lines(table: Measurements, name: str, by: str, labels: Sequence[str], predi
             yield Line(name, by, value, ours, score(peer[rows], measured[rows]), score(limit[rows], measured[rows]))
 
 
-def _labels(table: Measurements, own: Constants) -> dict[str, Sequence[str]]:
+def _labels(table: Measurements, own: Constants) -> dict[str, tuple[str, ...]]:
     """What rows may be grouped by."""
     size = len(table)
     load = np.array(table.numbers["batch" if table.kind == "steps" else "concurrency"])
     phase = table.text["phase" if table.kind == "steps" else "mode"]
-    found: dict[str, Sequence[str]] = {
-        "all": ["all"] * size,
+    found: dict[str, tuple[str, ...]] = {
+        "all": ("all",) * size,
         "phase": phase,
         "model": table.text["model"],
         "device": table.text["device"],
         "engine": table.text["engine"],
-        "batch": [batch_range(value) for value in load],
-        "fallback": [
+        "batch": tuple(batch_range(value) for value in load),
+        "fallback": tuple(
             fallback(device, model, own)
             for device, model in zip(tables.devices(table), tables.models(table), strict=True)
-        ],
+        ),
     }
     if table.kind == "serving":
-        found["workers"] = ["known" if value != "False" else "guessed" for value in table.text["workers_known"]]
+        found["workers"] = tuple("known" if value != "False" else "guessed" for value in table.text["workers_known"])
     return found
 
 
@@ -215,89 +229,3 @@ def fallback(device: str, model: str, own: Constants) -> str:
     vendors = {catalog.accelerator(name).vendor for name in own.devices}
     known = device in catalog.names("accelerators") and catalog.accelerator(device).vendor in vendors
     return "other device of the vendor" if known else "other vendor"
-
-
-class Folds(NamedTuple):
-    """Predictions of rows by constants fitted without them."""
-
-    by: str
-    """`device` or `model`."""
-    lines: tuple[Line, ...]
-    """Scores over all rows, and per group left out."""
-
-
-def cross_validate(
-    kernels: Measurements,
-    steps: Measurements,
-    serving: Measurements,
-    by: str,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Folds:
-    """Leave one device or one model out at a time, refit on the rest, predict what was left out.
-
-    Parameters
-    ----------
-    kernels, steps, serving            measurements without problems
-    by : str                           `device` or `model`; kernels belong to no model and stay in
-    progress : callable                told the name of each group left out
-
-    Returns
-    -------
-    Folds                              of passes, times per token and first tokens
-    """
-    found = {"steps": np.full((1, len(steps)), np.nan), "serving": np.full((2, len(serving)), np.nan)}
-    every = (*_families(steps, by), *_families(serving, by))
-    for name in dict.fromkeys(every):
-        progress(name)
-        own = _fitted_without(kernels, steps, serving, (by, name))
-        for table in (steps, serving):
-            out = [row for row, label in enumerate(_families(table, by)) if label == name]
-            if out:
-                values = predictions(table.select(out), own)
-                found[table.kind][:, out] = np.stack(list(values.values()))
-    lines = []
-    for table in (steps, serving):
-        for name, predicted in zip(QUANTITIES[table.kind], found[table.kind], strict=True):
-            lines += _fold_lines(table, name, by, predicted)
-    return Folds(by, tuple(lines))
-
-
-def _fold_lines(table: Measurements, name: str, by: str, predicted: FloatArray) -> list[Line]:
-    """Scores of a quantity over all rows, by phase or mode, and by what was left out."""
-    phase = table.text["phase" if table.kind == "steps" else "mode"]
-    light = np.array(table.numbers["concurrency" if table.kind == "serving" else "batch"]) <= BATCH_EDGES[2]
-    groups: dict[str, Sequence[str]] = {
-        "all": ["all"] * len(table),
-        "phase": phase,
-        by: _families(table, by),
-        "light": [
-            f"{own}, at most {BATCH_EDGES[2]}" if low else f"{own}, more" for own, low in zip(phase, light, strict=True)
-        ],
-    }
-    return [line for group, labels in groups.items() for line in _lines(table, name, group, labels, predicted)]
-
-
-def _families(table: Measurements, by: str) -> tuple[str, ...]:
-    """Devices, or models with those of the same architecture as one."""
-    if by == "device" or "model" not in table.text:
-        return table.text["device"]
-    return tuple(_ARCHITECTURE.get(name, name) for name in tables.models(table))
-
-
-_ARCHITECTURE = {"deepseek_r1": "deepseek_v3"}
-"""Models that differ in weights only."""
-
-
-def _fitted_without(
-    kernels: Measurements, steps: Measurements, serving: Measurements, left_out: tuple[str, str]
-) -> Constants:
-    """Constants fitted without one device or model."""
-    by, name = left_out
-
-    def rest(table: Measurements) -> Measurements:
-        return table.select([row for row, label in enumerate(_families(table, by)) if label != name])
-
-    kept = rest(kernels) if by == "device" else kernels
-    passes = calibrate.calibrate(kept, rest(steps))
-    engines = calibrate_serving.calibrate_engines(rest(serving), passes.calibration)
-    return Constants(passes.calibration, engines.engines, {})

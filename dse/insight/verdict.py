@@ -59,7 +59,7 @@ def verdict(problem: Problem, run: Run) -> list[Sentence]:
     picks = shortlist(front)
     said = [_best(problem, front, pick) for pick in picks if pick.reason != KNEE][: len(front.question.goals)]
     said += [_best(problem, front, pick) for pick in picks if pick.reason == KNEE][:1]
-    said += heterogeneity(front, picks, run.summary.get("heterogeneity", {}))
+    said += heterogeneity(front, picks, run.summary)
     said += [binding(front, pick) for pick in picks[:1]]
     said += settled(run.summary.get("settled", []))
     return [*said, confidence(problem, run)]
@@ -81,10 +81,12 @@ def limits(columns: Mapping[str, Any], row: int) -> list[Limit]:
     return sorted(found, key=lambda limit: limit.slack)
 
 
-def heterogeneity(front: ParetoSet, picks: Sequence[Pick], gains: Mapping[str, float]) -> list[Sentence]:
+def heterogeneity(front: ParetoSet, picks: Sequence[Pick], summary: Mapping[str, Any]) -> list[Sentence]:
     """What several device types buy against the best system of one type, objective by objective."""
+    gains: Mapping[str, float] = summary.get("heterogeneity", {})
     if not gains:
-        return []
+        scored = f"none of the {summary.get('evaluations', 0):,} scored designs"
+        return [Sentence("heterogeneity", f"cannot be told: {scored} with one device type meets every requirement")]
     parts = [_gain(name, factor) for name, factor in gains.items() if factor > 1 + SMALL_GAIN]
     ties = [_noun(name) for name, factor in gains.items() if factor <= 1 + SMALL_GAIN]
     if not parts:
@@ -177,8 +179,11 @@ def _best(problem: Problem, front: ParetoSet, pick: Pick) -> Sentence:
     names = [goal.name for goal in question.goals]
     names += [name for name in ("ttft_p95", "tpot") if name not in names]
     said = [wording.metric(name, question.unit(name), float(columns[name][pick.row])) for name in names]
-    agents = [agent.name for agent in problem.agents]
-    return Sentence(pick.reason, f"{pick.letter} {wording.front_design(front, pick.row, agents)}: {', '.join(said)}")
+    agents, short = [agent.name for agent in problem.agents], wording.short_names(problem.devices)
+    design = wording.design(front.levers(pick.row), front.mapping(pick.row), agents, short)
+    first, _, rest = pick.reason.partition(", ")
+    also = f" (also {rest})" if rest else ""
+    return Sentence(first, f"{pick.letter}{also}: {design}: {', '.join(said)}")
 
 
 def _kinds(levers: Mapping[str, Any]) -> set[str]:

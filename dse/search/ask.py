@@ -1,11 +1,13 @@
 """From a problem to the question that the engines search: its space, its goals, its evaluator."""
 
 import math
+from pathlib import Path
 
 from dse.facts import writer
 from dse.facts.levers import REGISTRY
 from dse.facts.metrics import METRICS
 from dse.facts.problem import Problem, dump
+from dse.facts.topology import load_topology
 from dse.physics.serving import KV_HOMES
 from dse.search.budget import Budget
 from dse.search.evaluation import Evaluator
@@ -33,8 +35,21 @@ def ask(problem: Problem) -> Question:
     goals = tuple(Goal(goal.column, goal.maximize, goal.unit) for goal in problem.objectives)
     units = {name: lever.unit for name, lever in REGISTRY.items()} | {name: row.unit for name, row in METRICS.items()}
     evaluator = Evaluator.of(problem)
-    resolved = writer.text(dump(problem))
-    return Question(problem.name, Space.of(problem), goals, evaluator, units | TERM_UNITS, LABELS, resolved)
+    files = attachments(problem)
+    places = {name: f"topologies/{path.name}" for name, path in problem.topologies.items()}
+    resolved = writer.text({**dump(problem), "topologies": places})
+    return Question(problem.name, Space.of(problem), goals, evaluator, units | TERM_UNITS, LABELS, resolved, files)
+
+
+def attachments(problem: Problem) -> dict[str, Path]:
+    """Topology files of a problem and the graphs beside them, so that a run folder can be moved and reopened."""
+    files: dict[str, Path] = {}
+    for path in problem.topologies.values():
+        files[f"topologies/{path.name}"] = path
+        graph = load_topology(path).file
+        if graph is not None:
+            files[f"topologies/{graph}"] = path.parent / graph
+    return files
 
 
 def limits(problem: Problem) -> Budget:

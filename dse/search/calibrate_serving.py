@@ -16,6 +16,10 @@ from dse.search.calibrate import SCALE, Residuals
 START = Engine(first=0.04, client=0.002, together=2.0, wave=0.3)
 """Starting point of a fit, from a first fit to all public runs: a fold that starts here has seen what it leaves out."""
 
+BLIND = Engine(first=0.01, client=0.001, together=1.0, wave=1.0)
+"""Starting point that knows no measurement, for leave-one-out: orders of magnitude of a front end (10 ms a request, 1 ms
+per client), one other prefill in front of one's own, and others in proportion to the time they take."""
+
 SPREAD = 0.7
 """Spread of the constants between engines around their starting point, in logarithms [1]."""
 
@@ -40,7 +44,7 @@ def usable(table: Measurements) -> BoolArray:
     return np.asarray(aggregated & (measured > 0))
 
 
-def calibrate_engines(table: Measurements, calibration: Calibration) -> EngineFit:
+def calibrate_engines(table: Measurements, calibration: Calibration, start: Engine = START) -> EngineFit:
     """Fit the constants of serving: one set for all engines of the file.
 
     One set, because constants per engine fit the runs at hand better and unseen devices worse. Median error of first
@@ -51,6 +55,7 @@ def calibrate_engines(table: Measurements, calibration: Calibration) -> EngineFi
     ----------
     table : Measurements               of kind `serving`
     calibration : Calibration          constants of passes
+    start : Engine                     where the fit starts and what it is pulled towards
 
     Returns
     -------
@@ -62,7 +67,7 @@ def calibrate_engines(table: Measurements, calibration: Calibration) -> EngineFi
     ranks = made.decode_points.attention_dp
     times = serving_runs.pass_times(made, calibration)
     problem = _Problem(made.clients / ranks, made.slots / ranks, made.output, times, first, per_token, _balance(table))
-    engines = {serving_runs.ANY: _solve(problem)}
+    engines = {serving_runs.ANY: _solve(problem, start)}
     served = serving_runs.serve(made, calibration, engines)
     ratios = {"tpot": (served.tpot, per_token), "ttft": (served.ttft, first)}
     return EngineFit(engines, tuple(Residuals(name, np.log(own / real)) for name, (own, real) in ratios.items()))
@@ -87,16 +92,16 @@ class _Problem(NamedTuple):
     weight: FloatArray
 
 
-def _solve(problem: _Problem) -> Engine:
+def _solve(problem: _Problem, start: Engine) -> Engine:
     """Constants that fit the runs, pulled towards the starting point."""
-    start = np.log(START)
+    origin = np.log(start)
 
     def objective(logs: FloatArray) -> FloatArray:
         engine = Engine(*np.exp(logs))
         served = closed_loop.aggregated(problem.clients, problem.slots, problem.output, problem.times, engine)
         first = FIRST_WEIGHT * problem.weight * np.log(served.ttft / problem.first)
         later = problem.weight * np.log(served.tpot / problem.per_token)
-        return np.concatenate([first, later, (logs - start) / SPREAD * SCALE * np.sqrt(PRIOR)])
+        return np.concatenate([first, later, (logs - origin) / SPREAD * SCALE * np.sqrt(PRIOR)])
 
-    solved = least_squares(objective, start, loss="soft_l1", f_scale=SCALE, max_nfev=60)
+    solved = least_squares(objective, origin, loss="soft_l1", f_scale=SCALE, max_nfev=60)
     return Engine(*(float(value) for value in np.exp(solved.x)))

@@ -174,19 +174,25 @@ def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTabl
 
 
 def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]) -> Rows:
-    """Decode rows worth pairing: undominated in cost, step time and memory, within the token SLO where any is."""
+    """Decode rows worth pairing: undominated in cost, step time and memory, within the token SLO where any is.
+
+    Where attention is offloaded, what is left of a step counts, twice in its time, as two batches alternate, and the
+    memory need not hold the KV.
+    """
     rows = gathered(store.table, store.sizes)
     if block.offloaded.any():
         rows = rows.take(~(block.offloaded[rows.design] & (rows.option == 1)))
     table = store.rows
     pick = (rows.design, rows.option)
-    price = table.work[rows.row] * block.decode.hourly[pick]
-    need = table.weights_bytes[rows.row] + table.rank_requests()[rows.row] * table.request_bytes[rows.row]
-    share = need / block.decode.usable[pick]
-    late = np.maximum(table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo, 1.0)
-    step = np.maximum(table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo, 0.1)
+    moved = block.offloaded[rows.design]
+    rest = np.where(moved, 1 - table.attention_share[rows.row], 1.0)
+    price = rest * table.work[rows.row] * block.decode.hourly[pick]
+    held = np.where(moved, 0.0, table.rank_requests()[rows.row] * table.request_bytes[rows.row])
+    share = (table.weights_bytes[rows.row] + held) / block.decode.usable[pick]
+    step = np.where(moved, 2 * rest, 1.0) * table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo
+    late, step = np.maximum(step, 1.0), np.maximum(step, 0.1)
     hopeless = (late > 1) & _any(late <= 1, rows.design, len(block))[rows.design]
-    full = (share > 1) & (block.pool_capacity[rows.design] <= 0) & ~block.offloaded[rows.design]
+    full = (share > 1) & (block.pool_capacity[rows.design] <= 0) & ~moved
     hopeless |= full & _any(~full & ~hopeless, rows.design, len(block))[rows.design]
     kept = np.flatnonzero(~hopeless)
     return undominated(rows.take(kept), [price[kept], step[kept], share[kept]], len(block))

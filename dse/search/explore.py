@@ -103,6 +103,9 @@ def _new(question: Question, options: Options, folder: Path) -> Session:
     run.write_json(folder / run.MANIFEST, notes)
     if question.resolved:
         run.write_atomic(folder / run.PROBLEM, question.resolved.encode())
+    for place, source in question.attachments.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        run.write_atomic(folder / place, source.read_bytes())
     plan = Plan(question.goals, question.space.size, options.budget, options.progress)
     ledger = empty_ledger(question.space.structure.sizes, len(question.goals))
     course = Course(plan, time.monotonic(), None, ledger, 0, [])

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dse.search.axes import Choice, Designs
 from dse.search.metrics import Goal, Metrics
@@ -24,6 +25,8 @@ class Question:
     """Words for the codes of a mapping column, by its last part."""
     resolved: str = ""
     """The study with everything written out, as text."""
+    attachments: Mapping[str, Path] = field(default_factory=dict)
+    """Files that the resolved study names: place beside it -> where the file is now."""
 
     def unit(self, name: str) -> str:
         """Unit of a column, by its full name or its last part; 1 for a pure number."""

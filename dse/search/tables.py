@@ -43,14 +43,37 @@ def _row_problems(table: Measurements, row: int) -> list[Mistake]:
             mistakes.append(
                 table.mistake(row, column, f'"{written}" is no number format; expected one of {", ".join(WIDTH)}')
             )
-    if table.kind == "steps":
-        needed = ("tp", "batch", "new_tokens", "cached_tokens")
-        mistakes += [
-            table.mistake(row, column, "is empty; expected a number")
-            for column in needed
-            if np.isnan(table.numbers[column][row])
-        ]
+    mistakes += [
+        table.mistake(row, column, "is empty; expected a number" if np.isnan(value) else "is 0; expected at least 1")
+        for column in _needed(table, row)
+        if np.isnan(value := table.numbers[column][row]) or (value < 1 and column != "cached_tokens")
+    ]
+    if table.kind == "serving":
+        mistakes += _run_problems(table, row)
     return mistakes
+
+
+def _needed(table: Measurements, row: int) -> tuple[str, ...]:
+    """Number columns without which a row says too little to be predicted."""
+    if table.kind == "steps":
+        return ("tp", "batch", "new_tokens", "cached_tokens")
+    split = table.text["mode"][row] == "disagg"
+    return ("isl", "osl", *(("prefill_tp", "decode_tp") if split else ("tp",)))
+
+
+MODES = ("agg", "disagg")
+"""Ways to serve that a serving file may name."""
+
+
+def _run_problems(table: Measurements, row: int) -> list[Mistake]:
+    """What is wrong with the mode and the load of a serving run."""
+    mode = table.text["mode"][row]
+    if mode not in MODES:
+        return [table.mistake(row, "mode", f'"{mode}" is no way to serve; expected {" or ".join(MODES)}')]
+    columns = ("concurrency", "batch", *(("decode_batch",) if mode == "disagg" else ()))
+    if any(table.numbers[column][row] >= 1 for column in columns):
+        return []
+    return [table.mistake(row, "concurrency", f"no load: {', '.join(columns)} are empty; expected requests in the loop")]
 
 
 def refuse(table: Measurements) -> None:

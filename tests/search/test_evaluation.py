@@ -8,21 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.facts.problem import Problem, load
-from dse.search import classes
-from dse.search import block as blocks
-from dse.search.ask import ask, space_of
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator, evaluate
 from dse.search.metrics import Metrics
-from dse.search.plan import Plan
+from dse.search.space import Space
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "tests" / "studies" / "small.yaml"
+OFFLOAD = ROOT / "tests" / "studies" / "offload.yaml"
 FLAGSHIP = ROOT / "search_spaces" / "agentic_datacenter.yaml"
 READING = 1.10
-"""Percentiles are read between weighted atoms: where two atoms change places the reading moves by up to this factor."""
-HELD = 1.02
-"""A quicker device leaves fewer devices, hence less memory for waiting KV, than work alone would tell."""
+"""Percentiles are read between weighted atoms: a swap of two moves the reading by up to this."""
+FEWER = 1.2
+"""Quicker decode needs fewer devices, so less memory for waiting KV; none are bought for memory alone."""
 
 
 @cache
@@ -36,8 +34,8 @@ def evaluator() -> Evaluator:
 
 
 @cache
-def designs(count: int = 120, seed: int = 2) -> Designs:
-    return space_of(problem()).sample(count, seed)
+def designs(count: int = 48, seed: int = 2) -> Designs:
+    return Space.of(problem()).sample(count, seed)
 
 
 @cache
@@ -87,10 +85,10 @@ def test_a_row_is_feasible_exactly_when_no_slack_is_negative():
     assert ((slacks >= 0).all(axis=0) == metrics.feasible).all()
 
 
-@settings(deadline=None, max_examples=6)
-@given(st.integers(0, 10**6), st.integers(1, 30))
+@settings(deadline=None, max_examples=4)
+@given(st.integers(0, 10**6), st.integers(1, 12))
 def test_a_block_of_n_is_n_blocks_of_one(seed, count):
-    some = space_of(problem()).sample(count, seed)
+    some = Space.of(problem()).sample(count, seed)
     whole = evaluator()(some)
     names = sorted(whole.columns)
     for design in range(len(some)):
@@ -98,7 +96,7 @@ def test_a_block_of_n_is_n_blocks_of_one(seed, count):
         assert rows_of(whole, design, names) == pytest.approx(rows_of(alone, 0, names), rel=1e-12, abs=1e-300)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=3)
 @given(st.integers(0, 10**6))
 def test_the_order_of_designs_is_irrelevant(seed):
     order = np.random.default_rng(seed).permutation(len(designs()))
@@ -123,7 +121,17 @@ def test_an_inert_lever_changes_nothing():
 def test_one_class_with_share_one_is_that_class_alone():
     alone = replace(problem(), agents=(replaced_share(problem().agents[0], 1.0),))
     metrics = evaluate(alone, designs())
-    same = ("cost", "energy_per_task", "latency", "ttft_p95", "tpot", "task_latency", "hit_rate", "prefill_cost", "decode_cost")
+    same = (
+        "cost",
+        "energy_per_task",
+        "latency",
+        "ttft_p95",
+        "tpot",
+        "task_latency",
+        "hit_rate",
+        "prefill_cost",
+        "decode_cost",
+    )
     for name in same:
         assert metrics.columns[name] == pytest.approx(metrics.columns[f"chat.{name}"], rel=1e-12), name
     with_others = evaluator()(designs())
@@ -134,7 +142,9 @@ def replaced_share(agent, share):
     return agent._replace(share=share) if hasattr(agent, "_replace") else replace(agent, share=share)
 
 
-@pytest.mark.parametrize("name", ["cost", "energy_per_task", "prefill_seconds", "decode_seconds", "prefill_cost", "decode_cost"])
+@pytest.mark.parametrize(
+    "name", ["cost", "energy_per_task", "prefill_seconds", "decode_seconds", "prefill_cost", "decode_cost"]
+)
 def test_a_mixture_asks_for_the_share_weighted_sum_of_its_classes(name):
     metrics = scored()
     total = sum(agent.share * metrics.columns[f"{agent.name}.{name}"] for agent in problem().agents)
@@ -163,43 +173,91 @@ def test_no_row_of_a_design_is_beaten_by_another_in_cost_energy_and_latency():
         assert not beaten.any()
 
 
-@pytest.mark.parametrize(
-    "path", ["memory.bandwidth", "memory.capacity", "scale_up.bandwidth", "scale_out.bandwidth", "host_link.bandwidth", "peak.bf16"]
-)
-@settings(deadline=None, max_examples=3)
-@given(factor=st.floats(1.05, 4))
-def test_a_better_device_never_has_a_worse_best_mapping(path, factor, monkeypatch_resolution):
-    count = len(designs())
-    before, after = monkeypatch_resolution, evaluate(improved(problem(), path, factor), designs())
-    served = np.isfinite(best(before, count, "cost"))
-    assert np.isfinite(best(after, count, "cost"))[served].all()
-    for name, allowed in (("cost", HELD), ("energy_per_task", HELD), ("latency", READING)):
-        assert (best(after, count, name)[served] <= best(before, count, name)[served] * allowed).all(), name
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_resolution():
-    """Scores at which tables keep every undominated mapping, so that pruning does not blur the comparison."""
+def unpruned(study: Problem) -> Metrics:
+    """Scores with tables that keep every undominated mapping, so that their resolution does not blur comparisons."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dse.search.phases.RESOLUTION", 1e-6)
-        yield evaluate(problem(), designs())
+        return evaluate(study, designs())
 
 
-def test_scoring_is_the_same_in_a_second_process_of_thought():
+@cache
+def stock() -> Metrics:
+    return unpruned(problem())
+
+
+@pytest.mark.parametrize("factor", [1.1, 2.0])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("memory.bandwidth", FEWER),
+        ("memory.capacity", 1 + 1e-9),
+        ("scale_up.bandwidth", 1 + 1e-9),
+        ("scale_out.bandwidth", 1 + 1e-9),
+        ("host_link.bandwidth", 1 + 1e-9),
+        ("peak.bf16", 1 + 1e-9),
+    ],
+)
+def test_a_better_device_never_has_a_worse_best_mapping(path, allowed, factor):
+    count = len(designs())
+    before, after = stock(), unpruned(improved(problem(), path, factor))
+    known = np.isfinite(best(before, count, "cost"))
+    assert np.isfinite(best(after, count, "cost"))[known].all()
+    for name, limit in (("cost", allowed), ("energy_per_task", allowed), ("latency", READING)):
+        assert (best(after, count, name)[known] <= best(before, count, name)[known] * limit).all(), name
+
+
+def test_two_evaluators_of_one_problem_agree_to_the_last_bit():
     again = Evaluator.of(problem())(designs())
     for name, column in scored().columns.items():
         assert (again.columns[name] == column).all(), name
 
 
-def test_attention_on_memory_rich_devices_gets_cheaper_against_attention_at_home_as_contexts_grow():
-    gains = [gain(text) for text in ("chat", "coding")]
-    assert gains[0] < gains[1]
+def served(workload: str, serving: str, second: str) -> Metrics:
+    """Feasible rows of 70B decode on H100, its attention at home or on H20 with more memory per dollar."""
+    policy = "compaction" if workload == "coding" else "append_only"
+    overrides = {"agents.coding.workload": workload, "agents.coding.context_policy": policy}
+    study = load(OFFLOAD, {**overrides, "levers.serving": f"[{serving}]", "levers.decode.second_device": f"[{second}]"})
+    metrics = evaluate(study, Space.of(study).sample(1, 0))
+    assert metrics.feasible.any()
+    return metrics.take(metrics.feasible)
 
 
-def gain(workload: str) -> float:
-    """Cost per task with all of decode on the first device over the same with attention on the second."""
-    override = {
-        "agents": "{a: {workload: %s, model: glm_4_6, share: 1, context_policy: compaction}}" % workload,
-    }
-    del override
-    return 0.0
+@pytest.mark.parametrize("workload", ["coding", "chat", "web_use"])
+def test_attention_on_a_memory_rich_second_device_makes_decode_cheaper_at_equal_targets(workload):
+    home, away = (served(workload, *pair).columns for pair in (("disaggregated", "none"), ("attention_offload", "h20")))
+    assert away["decode_cost"].min() < home["decode_cost"].min()
+
+
+def test_attention_offload_pays_most_where_contexts_are_longest():
+    gain = {}
+    for workload in ("coding", "web_use"):
+        home, away = (served(workload, *pair) for pair in (("disaggregated", "none"), ("attention_offload", "h20")))
+        gain[workload] = home.columns["decode_cost"].min() / away.columns["decode_cost"].min()
+    assert gain["coding"] > gain["web_use"] > 1
+
+
+def test_attention_offload_without_a_second_device_is_infeasible_by_its_slack():
+    study = load(OFFLOAD, {"levers.serving": "[attention_offload]", "levers.decode.second_device": "[none]"})
+    metrics = evaluate(study, Space.of(study).sample(1, 0))
+    assert not metrics.feasible.any()
+    assert (metrics.columns["slack_offload"] < 0).all()
+
+
+def test_a_target_that_nothing_meets_is_a_slack_and_every_number_stays_finite():
+    study = load(STUDY, {"agents.chat.slo": "{ttft: 1 ms, tpot: 1 ms}"})
+    metrics = evaluate(study, Space.of(study).sample(40, 0))
+    assert not metrics.feasible.any()
+    assert len(metrics) == 40
+    assert (metrics.columns["chat.slack_tpot"] < 0).all()
+    assert all(np.isfinite(column).all() for column in metrics.columns.values())
+
+
+@pytest.mark.slow
+def test_no_number_of_the_flagship_is_infinite_or_missing():
+    study = load(FLAGSHIP)
+    metrics = evaluate(study, Space.of(study).sample(300, 11))
+    assert set(metrics.design) == set(range(300))
+    assert metrics.feasible.any()
+    assert not metrics.feasible.all()
+    for name, column in metrics.columns.items():
+        assert np.isfinite(column).all(), name

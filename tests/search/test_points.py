@@ -23,8 +23,20 @@ RESTORE = 1.01
 
 agents = st.sampled_from([0, 1])
 factors = st.floats(1.01, 8)
-TIERS = [("prefill", "host_bytes"), ("decode", "host_bytes"), ("prefill", "room"), ("decode", "room"), ("pool", "capacity")]
-LINKS = [("prefill", "host_bandwidth"), ("decode", "host_bandwidth"), ("prefill", "bandwidth"), ("decode", "bandwidth"), ("pool", "bandwidth")]
+TIERS = [
+    ("prefill", "host_bytes"),
+    ("decode", "host_bytes"),
+    ("prefill", "room"),
+    ("decode", "room"),
+    ("pool", "capacity"),
+]
+LINKS = [
+    ("prefill", "host_bandwidth"),
+    ("decode", "host_bandwidth"),
+    ("prefill", "bandwidth"),
+    ("decode", "bandwidth"),
+    ("pool", "bandwidth"),
+]
 PREFILL_TIMES = ("pass_time", "per_token", "per_area", "work_token", "work_area")
 
 

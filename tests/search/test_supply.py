@@ -118,9 +118,10 @@ def test_a_device_price_gets_host_and_network_a_server_price_the_network_a_syste
     prices = problem().prices
     part = problem().devices["h100_sxm"]
     assert part.price is not None
+    priced = {basis: part.price.model_copy(update={"basis": basis}) for basis in ("device", "server", "system")}
     bare = {
-        basis: supply.system_capital(part.model_copy(update={"price": part.price.model_copy(update={"basis": basis})}), prices)
-        for basis in ("device", "server", "system")
+        basis: supply.system_capital(part.model_copy(update={"price": price}), prices)
+        for basis, price in priced.items()
     }
     assert bare["device"] - bare["server"] == pytest.approx(prices.host_share.likely)
     assert bare["server"] - bare["system"] == pytest.approx(prices.network_share.likely)
