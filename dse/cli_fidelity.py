@@ -1,7 +1,7 @@
 """Command line: predictions held against measurements, and constants fitted to them."""
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ CALIBRATE_EXAMPLES = terminal.examples(
 )
 
 
-class LeftOut(str, Enum):
+class LeftOut(StrEnum):
     """What cross-validation leaves out in turn."""
 
     device = "device"
@@ -91,7 +91,8 @@ def calibrate(
     calibration.write(refit.calibration_file(made, data, licence), out)
     written = [out]
     if accuracy is not None:
-        command = f"dse calibrate {' '.join(path.name for path in paths)}"
+        flags = [*(["--fresh"] if fresh else []), *(f"--cross-validate {own}" for own in chosen), "--accuracy"]
+        command = " ".join(["dse calibrate", *(path.name for path in paths), *flags, accuracy.name])
         tables.write(tables.record(made, command, date.today().isoformat()), accuracy)
         written += [accuracy, accuracy.with_suffix(".md")]
     if as_json:

@@ -13,8 +13,6 @@ PREDICT_EXAMPLES = terminal.examples(
     "dse predict --model llama_3_1_70b --device h100_sxm --tp 4 --batch 16 --new-tokens 1 --cached-tokens 4096",
     "dse predict --csv points.csv --out predicted.csv",
 )
-    "dse validate steps.csv", "dse validate serving.csv --skip-unknown --out errors.csv"
-)
 TRACE_EXAMPLES = terminal.examples(
     "dse workload from-trace trace.jsonl",
     "dse workload from-trace sessions.csv --id my_agents --out search_spaces/workloads",

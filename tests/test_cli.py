@@ -147,14 +147,30 @@ def test_mistakes_are_told_all_at_once_with_their_places(folder):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run",), ("run", "missing.yaml"), ("run", "tiny.yaml", "--budget", "soon"), ("run", "tiny.yaml", "--set", "seed"),
-        ("run", "tiny.yaml", "--sampler", "magic"), ("run", "tiny.yaml", "--set", "levers.decode.device=[nothing]"),
-        ("run", "--resume", "nothing"), ("explain", "last"), ("explain", "last:Z9"), ("explain", "last:A", "--set", "a.b=c"),
-        ("show", "catalog", "things"), ("show", "catalog", "model", "lama"), ("show", "topology", "nvl7"),
-        ("show", "workload", "codng"), ("show", "oi-cf", "--device", "h999"), ("predict",),
-        ("predict", "--model", "lama", "--device", "h100_sxm"), ("predict", "--csv", "missing.csv"),
-        ("validate", "missing.csv"), ("calibrate", "missing.csv"), ("workload", "from-trace", "missing.csv"),
-        ("model", "import", "missing.json"), ("schema", "--check", "missing.json"), ("nonsense",),
+        ("run",),
+        ("run", "missing.yaml"),
+        ("run", "tiny.yaml", "--budget", "soon"),
+        ("run", "tiny.yaml", "--set", "seed"),
+        ("run", "tiny.yaml", "--sampler", "magic"),
+        ("run", "tiny.yaml", "--set", "levers.decode.device=[nothing]"),
+        ("run", "--resume", "nothing"),
+        ("explain", "last"),
+        ("explain", "last:Z9"),
+        ("explain", "last:A", "--set", "a.b=c"),
+        ("show", "catalog", "things"),
+        ("show", "catalog", "model", "lama"),
+        ("show", "topology", "nvl7"),
+        ("show", "workload", "codng"),
+        ("show", "oi-cf", "--device", "h999"),
+        ("predict",),
+        ("predict", "--model", "lama", "--device", "h100_sxm"),
+        ("predict", "--csv", "missing.csv"),
+        ("validate", "missing.csv"),
+        ("calibrate", "missing.csv"),
+        ("workload", "from-trace", "missing.csv"),
+        ("model", "import", "missing.json"),
+        ("schema", "--check", "missing.json"),
+        ("nonsense",),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -292,7 +308,8 @@ def test_a_trace_becomes_a_class_of_a_study(folder):
 
 def test_a_model_is_imported(folder):
     config = {
-        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8,
         "intermediate_size": 14336, "vocab_size": 128256, "max_position_embeddings": 131072, "torch_dtype": "bfloat16",
         "rms_norm_eps": 1e-5, "tie_word_embeddings": False, "_name_or_path": "me/My-Model",
     }  # fmt: skip

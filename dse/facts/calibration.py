@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import yaml
+from pydantic import Field
 
 from dse.facts.quantities import Count, Fraction, Ratio, Seconds, Strict, Tokens
 from dse.facts.reader import validate_file
@@ -142,7 +143,7 @@ class CalibrationFile(Strict):
     """Constants per serving engine; `any` for one that was not measured."""
     bands: dict[str, Band]
     """Residual spread per class of measurements, in sample."""
-    blind: dict[str, Band] = {}
+    blind: dict[str, Band] = Field(default_factory=dict)
     """The same of devices and models that were left out of the fit; per operator class, phase and latency."""
 
 

@@ -26,11 +26,11 @@ class Serving(Strict):
     """Prefill chunk sizes the mapping may choose from [tok]."""
     max_batch: Positive = 1024
     """Largest decode batch per attention rank."""
-    max_instance_devices: Positive = 72
+    max_instance_devices: Positive = 128
     """Largest number of accelerators that run one copy of a model."""
     tensor_parallel: tuple[Positive, ...] = Field(default=(1, 2, 4, 8, 16, 32, 64), min_length=1)
     """Degrees of tensor parallelism the mapping may choose from."""
-    pipeline_parallel: tuple[Positive, ...] = Field(default=(1, 2, 4, 8), min_length=1)
+    pipeline_parallel: tuple[Positive, ...] = Field(default=(1, 2, 4), min_length=1)
     """Degrees of pipeline parallelism the mapping may choose from."""
     discipline: Literal["processor_sharing", "fcfs"] = "processor_sharing"
     """How prefills share an instance: interleaved by chunks, or one after the other."""
@@ -52,5 +52,3 @@ class Serving(Strict):
     """Time of drafting one token as a share of a decode step; an estimate."""
     step_overhead: Seconds = 0.0
     """Time added to every engine step beyond the calibrated floors."""
-    idle_power: Fraction = 0.4
-    """Power of an idle accelerator as a share of its design power; an estimate."""

@@ -44,8 +44,8 @@ ENTRIES = (
         "decode attention",
         "attention_decode",
         target=0.25,
-        why="kernels of a few microseconds on few KV heads do not fill a device, and how far they do depends on how the "
-        "library splits the cache, which one floor and one share of the bandwidth do not tell",
+        why="kernels of a few microseconds on few KV heads do not fill a device, and how far they do depends on how "
+        "the library splits the cache, which one floor and one share of the bandwidth do not tell",
     ),
     Entry(KERNELS, "routed experts", "experts"),
     Entry(KERNELS, "all-reduce", "all_reduce", target=0.25),
@@ -69,8 +69,8 @@ ENTRIES = (
         "phase",
         "agg",
         target=0.40,
-        why="above 16 clients the first token waits for the prefills of others, and how many there are depends on how the "
-        "engine mixes prefill with decode; repeats of one run scatter by a factor of 1.7 (p90)",
+        why="above 16 clients the first token waits for the prefills of others, and how many there are depends on how "
+        "the engine mixes prefill with decode; repeats of one run scatter by a factor of 1.7 (p90)",
     ),
     Entry(SERVING, "TPOT, disaggregated, worker counts known", "tpot", "phase", "disagg"),
     Entry(SERVING, "TTFT, disaggregated, worker counts known", "ttft", "phase", "disagg"),
@@ -151,16 +151,19 @@ def markdown(content: Record) -> str:
     lines = [f"| {' | '.join(HEADER)} |", f"|{'|'.join(['---', '---', *['---:'] * (len(HEADER) - 2)])}|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in content["rows"]]
     files = ", ".join(f"{own['rows']:,} rows of {kind}" for kind, own in content["files"].items())
-    lines += ["", NOTE.format(files=files, date=content["date"]), "", *misses(content), *_starts(content)]
+    made = f"Made by `{content['command']}`."
+    lines += ["", f"{NOTE.format(files=files, date=content['date'])} {made}", "", *misses(content), *_starts(content)]
     return "\n".join(lines) + "\n"
 
 
 NOTE = (
-    "Errors are medians of |predicted / measured − 1|. *Without the device* and *without the model*: the constants were "
-    "fitted again on what is left, from starting points that have seen no serving run, and then predicted what was left "
-    "out; kernels belong to no model. The form of the equations was chosen with these runs at hand, so truly new data may "
-    "do worse. The peer is AIConfigurator 0.12 on the same rows (the passes are composed from its own tables, so it has "
-    "no error there), the limit its speed of light, or a pure roofline for kernels. Data: {files}; figures of {date}."
+    "Errors are medians of |predicted / measured − 1|. *Without the device* and *without the model*: the constants "
+    "were fitted again on what is left, from starting points that have seen no serving run, and then predicted what "
+    "was left out; kernels belong to no model. The form of the equations was chosen with these runs at hand, so truly "
+    "new data may do worse. The peer is AIConfigurator 0.12 on the same rows (the passes are composed from its own "
+    "tables, so it has no error there), the limit its speed of light, or a pure roofline for kernels. The fit weighs "
+    "campaigns alike and the median counts runs, so an error in sample may exceed a blind one. Data: {files}; figures "
+    "of {date}."
 )
 """What the columns mean."""
 
@@ -194,12 +197,15 @@ def misses(content: Record) -> list[str]:
     for row in content["rows"]:
         share, target = row["figure"] == "median", row["target"]
         blind = {name: row[name] for name in ("device", "model") if row.get(name) is not None}
-        worst = {name: value for name, value in blind.items() if target and (value > target if share else value < target)}
+        worst = {
+            name: value for name, value in blind.items() if target and (value > target if share else value < target)
+        }
         if worst:
             said = " and ".join(f"{_shown(value, share)} without the {name}" for name, value in worst.items())
             reason = why.get((row["what"], row["figure"]))
             made.append(
-                f"- Missed: {row['what']}, {said} against {_target(target, share)}" + (f": {reason}." if reason else ".")
+                f"- Missed: {row['what']}, {said} against {_target(target, share)}"
+                + (f": {reason}." if reason else ".")
             )
     return made or ["- No target is missed from the stated starting point."]
 
@@ -213,7 +219,9 @@ def _starts(content: Record) -> list[str]:
         found = {by: ranges[name] for by, ranges in content["starts"].items() if name in ranges}
         if not found:
             continue
-        spans = " and ".join(f"{_shown(low, True)} to {_shown(high, True)} without the {by}" for by, (low, high) in found.items())
+        spans = " and ".join(
+            f"{_shown(low, True)} to {_shown(high, True)} without the {by}" for by, (low, high) in found.items()
+        )
         over = max(high for _, high in found.values()) > target
         made.append(
             f"- {words[name]} depends on where a fold's fit starts: over all corners of a box of a factor 3 either way "

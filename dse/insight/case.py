@@ -133,6 +133,7 @@ def table_key(own: Case, agent: int, pool: str, option: int) -> TableKey:
         str(own.levers["weight_dtype"]),
         str(own.levers["kv_dtype"]),
         int(own.levers["draft_length"]),
+        pool == "decode" and bool(own.block.offloaded[0]),
     )
 
 

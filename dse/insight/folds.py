@@ -82,7 +82,7 @@ def cross_validate(files: Files, by: str, progress: Callable[[str], None] = lamb
         where = ", ".join(table.path for table in files.values())
         raise SpecError([Mistake(where, 0, 0, by, f"leaving one {by} out needs two of them; {only}")])
     kernels: dict[str, list[Pair]] = {}
-    others = np.full((2**len(Engine._fields), *found["serving"].shape), np.nan) if "serving" in files else None
+    others = np.full((2 ** len(Engine._fields), *found["serving"].shape), np.nan) if "serving" in files else None
     for name in every:
         progress(name)
         kept = _without(files, by, name)

@@ -11,7 +11,7 @@ import numpy as np
 from dse.facts import measurements
 from dse.facts.errors import Mistake, SpecError
 from dse.search import predict, tables
-from dse.search.constants import constants
+from dse.search.constants import band_of, constants
 
 DEFAULTS: Mapping[str, str] = {
     "id": "", "phase": "", "engine": "", "pp": "1", "attention_dp": "1", "moe_tp": "", "ep": "", "weight_dtype": "",
@@ -27,9 +27,10 @@ WHOLE = ("weights_bytes", "kv_bytes")
 
 KEYS = (
     "seconds", "flop", "bytes_moved", "oi", "cf_request_bytes", "cf_device_bytes", "weights_bytes", "kv_bytes", "bound",
-    "fits", "compute_s", "memory_s", "network_s", "overhead_s",
+    "fits", "compute_s", "memory_s", "network_s", "overhead_s", "low_s", "high_s",
 )  # fmt: skip
-"""Keys of a prediction; the whole pass over all devices unless the key says device."""
+"""Keys of a prediction; the whole pass over all devices unless the key says device. Two thirds of the passes on devices
+and models left out of the fit took between `low_s` and `high_s`."""
 
 Prediction = dict[str, Any]
 
@@ -66,6 +67,10 @@ def predict_rows(rows: Sequence[Mapping[str, str | None]], name: str) -> list[Pr
     found = predict.predict(points, constants().calibration)
     devices = np.asarray(points.devices, float)
     whole = {key: found[key] * (devices if key in WHOLE else 1.0) for key in found}
+    decode = np.asarray(points.new_tokens) == 1
+    bands = zip(band_of("prefill"), band_of("decode"), strict=True)
+    edges = [found["seconds"] * np.where(decode, of_decode, of_prefill) for of_prefill, of_decode in bands]
+    whole |= dict(zip(("low_s", "high_s"), edges, strict=True))
     return [_prediction(whole, row) for row in range(len(table))]
 
 

@@ -166,8 +166,8 @@ def _points(panel: Panel, scale: Scale, report: Report, kinds: Sequence[str]) ->
         look = kinds.index(report.labels["device"][place]) % len(COLOURS)
         path = SHAPES[look].format(x=scale.x(float(real)), y=scale.y(float(own)))
         words = (
-            f"{report.ids[place]}: {report.labels['model'][place]} on {report.labels['device'][place]}, "
-            f"{quantity(float(own), 's')} predicted, {quantity(float(real), 's')} measured, {100 * (own / real - 1):+.0f} %"
+            f"{report.ids[place]}: {report.labels['model'][place]} on {report.labels['device'][place]}, predicted "
+            f"{quantity(float(own), 's')}, measured {quantity(float(real), 's')}, {100 * (own / real - 1):+.0f} %"
         )
         made.append(f'<path d="{path}" fill="{COLOURS[look]}"><title>{escape(words)}</title></path>')
     return f'<g class="points">{"".join(made)}</g>'

@@ -85,8 +85,11 @@ def block(plan: Plan, designs: Designs) -> Block:
         sides[name], extra, powers[name] = _side(plan, designs, name, optical, pool_capacity, pool_price)
         unused = colocated if name == "prefill" else np.zeros(len(designs), dtype=bool)
         slacks |= {f"slack_{name}_{key}": np.where(unused, 0.0, values) for key, values in extra.items()}
-    shared = _shared_fabric(plan, designs, sides, optical)
-    prefill, decode = (side._replace(bandwidth=np.maximum(side.bandwidth, shared)) for side in sides.values())
+    shared = _shared(plan, sides["prefill"], sides["decode"])
+    prefill, decode = (
+        side._replace(bandwidth=np.maximum(side.bandwidth, _shared_fabric(plan, side, shared, optical)))
+        for side in sides.values()
+    )
     link = np.where(optical > 0, optical, np.minimum(_copper_pool(plan), decode.host_bandwidth[:, 0]))
     no_pool = pool_capacity <= 0
     slacks["slack_offload"] = np.where(offloaded & (decode.device[:, 1] < 0), -1.0, 0.0)
@@ -220,21 +223,30 @@ def _copper_pool(plan: Plan) -> float:
     return float(plan.problem.links[COPPER_POOL_LINK].bandwidth or 0.0)
 
 
-def _shared_fabric(plan: Plan, designs: Designs, sides: dict[str, Side], optical: FloatArray) -> FloatArray:
-    """Bandwidth between the pools where both sit on one interconnect, per device type, (n, 2) [B/s]."""
-    found = np.zeros((len(designs), 2))
-    wirings = {name: [str(choice) for choice in plan.problem.levers[f"{name}.topology"]] for name in sides}
-    prefill, decode = sides["prefill"], sides["decode"]
-    for index, wiring in enumerate(wirings["prefill"]):
-        if wiring == NATIVE or wiring not in wirings["decode"]:
-            continue
-        shared = (prefill.topology == index) & (decode.topology == wirings["decode"].index(wiring))
+def _shared_fabric(plan: Plan, side: Side, shared: IntArray, optical: FloatArray) -> FloatArray:
+    """Bandwidth to the other pool where both sit on one interconnect, per device type, (n, 2) [B/s].
+
+    ``shared`` is the index of that interconnect among the prefill pool's choices, -1 where there is none.
+    """
+    found = np.zeros(side.device.shape)
+    for index in np.unique(shared[shared >= 0]):
+        wiring = str(plan.problem.levers["prefill.topology"][int(index)])
         for row, part in enumerate(plan.devices):
-            for light in np.unique(optical[shared]):
-                where = (shared & (optical == light))[:, None] & (prefill.device == row)
+            for light in np.unique(optical[shared == index]):
+                where = ((shared == index) & (optical == light))[:, None] & (side.device == row)
                 if where.any():
                     found[where] = plan.network(part, wiring, float(light)).transfer
     return found
+
+
+def _shared(plan: Plan, prefill: Side, decode: Side) -> IntArray:
+    """Index of the interconnect that joins both pools of each design, -1 where they have their own."""
+    names = [str(choice) for choice in plan.problem.levers["decode.topology"]]
+    same = [
+        names.index(str(choice)) if choice != NATIVE and str(choice) in names else -2
+        for choice in plan.problem.levers["prefill.topology"]
+    ]
+    return np.where(np.asarray(same)[prefill.topology] == decode.topology, prefill.topology, -1)
 
 
 def _quality(plan: Plan, designs: Designs) -> FloatArray:

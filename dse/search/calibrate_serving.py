@@ -17,8 +17,8 @@ START = Engine(first=0.04, client=0.002, together=2.0, wave=0.3)
 """Starting point of a fit, from a first fit to all public runs: a fold that starts here has seen what it leaves out."""
 
 BLIND = Engine(first=0.01, client=0.001, together=1.0, wave=1.0)
-"""Starting point that knows no measurement, for leave-one-out: orders of magnitude of a front end (10 ms a request, 1 ms
-per client), one other prefill in front of one's own, and others in proportion to the time they take."""
+"""Starting point that knows no measurement, for leave-one-out: a front end that takes 10 ms per request and 1 ms per
+client, one other prefill in front of one's own, and further ones in proportion to the time they take."""
 
 SPREAD = 0.7
 """Spread of the constants between engines around their starting point, in logarithms [1]."""

@@ -106,6 +106,7 @@ def _keys(plan: Plan, block: Block, side: Side, agent: int, name: str) -> tuple[
     """Tables that one pool of a block needs, and which of them each device type of a design uses."""
     levers = plan.problem.levers
     lit = _lit(plan, side, name)
+    moved = block.offloaded if name == "decode" else np.zeros(len(block), dtype=bool)
     optical = np.where(lit, block.optical_bandwidth[:, None], 0.0)
     key = np.stack(
         [
@@ -114,7 +115,7 @@ def _keys(plan: Plan, block: Block, side: Side, agent: int, name: str) -> tuple[
             optical,
             *(
                 np.broadcast_to(column[:, None], side.device.shape)
-                for column in (block.weight_dtype, block.kv_dtype, block.draft_length)
+                for column in (block.weight_dtype, block.kv_dtype, block.draft_length, moved)
             ),
         ],
         axis=-1,
@@ -123,7 +124,7 @@ def _keys(plan: Plan, block: Block, side: Side, agent: int, name: str) -> tuple[
     distinct, inverse = np.unique(key[used], axis=0, return_inverse=True)
     keys = []
     for row in distinct:
-        device, wiring, light, weight, cache, draft = row
+        device, wiring, light, weight, cache, draft, elsewhere = row
         keys.append(
             TableKey(
                 agent,
@@ -133,6 +134,7 @@ def _keys(plan: Plan, block: Block, side: Side, agent: int, name: str) -> tuple[
                 str(levers["weight_dtype"][int(weight)]),
                 str(levers["kv_dtype"][int(cache)]),
                 int(levers["draft_length"][int(draft)]),
+                bool(elsewhere),
             )
         )
     table = np.full(side.device.shape, -1, dtype=np.int64)
@@ -216,7 +218,12 @@ def _homes(plan: Plan, block: Block) -> BoolArray:
 
 
 def _pool(block: Block, design: IntArray) -> Pool:
-    return Pool(block.pool_capacity[design], block.pool_bandwidth[design], block.pool_write_rate[design])
+    return Pool(
+        block.pool_capacity[design],
+        block.pool_bandwidth[design],
+        block.optical_bandwidth[design] > 0,
+        block.pool_write_rate[design],
+    )
 
 
 def _prefill_side(
@@ -276,8 +283,7 @@ def _decode_side(
         side.hourly[pick] + owner * side.pool_hourly[pick],
         side.power[pick] + owner * side.pool_power[pick],
     )
-    moved = np.flatnonzero(block.offloaded[rows.design] & (side.device[rows.design, 1] >= 0))
-    return offloaded(plan, block, agent, decode, rows, table.attention_share[at], table.devices()[at], moved)
+    return offloaded(plan, block, agent, decode, rows, table.attention_share[at], table.devices()[at], owner)
 
 
 def mapping(found: Candidates) -> dict[str, IntArray]:

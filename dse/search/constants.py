@@ -90,9 +90,7 @@ def from_file(file: CalibrationFile) -> Constants:
         overlap=file.overlap,
     )
     engines = {name: Engine(**row) for name, row in rows["engines"].items()}
-    bands, blind = (
-        {name: (band.low, band.high) for name, band in rows.items()} for rows in (file.bands, file.blind)
-    )
+    bands, blind = ({name: (band.low, band.high) for name, band in rows.items()} for rows in (file.bands, file.blind))
     return Constants(calibration, engines, bands, file.provenance.devices, file.provenance.models, blind)
 
 

@@ -178,7 +178,7 @@ def _mixture(
 
 
 def _sized(plan: Plan, load: float, picked: list[ClassPoints]) -> dict[str, FloatArray]:
-    """Metrics of a system for a stated load: whole instances of every class and phase, the loss of rounding included."""
+    """Metrics of a system for a stated load: whole instances of every class and phase, rounding loss included."""
     devices, hourly, power = (np.zeros(picked[0].size) for _ in range(3))
     for item, part in zip(plan.classes, picked, strict=True):
         rate = load * item.agent.share * item.shape.steps

@@ -93,11 +93,20 @@ def _token_capacity(at: Setting) -> tuple[FloatArray, FloatArray, FloatArray]:
     return hbm, below, np.maximum(below, pool / at.kv_token)
 
 
+def _appended(at: Setting) -> FloatArray:
+    """Device-seconds per step that decode devices spend on prefill while nothing is lost [s]."""
+    shape, decode = at.shape, at.decode
+    whole = decode.append_work_token * shape.moments.fresh + decode.append_work_area * shape.moments.area
+    cold = decode.append_work_token * shape.cold_fresh + decode.append_work_area * shape.cold_area
+    part = np.where(at.at_home("append_on_decode"), whole - cold, 0.0)
+    return np.where(at.colocated, whole, part) / at.operation.utilisation
+
+
 def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray]) -> list[FloatArray]:
     """Characteristic time of each tier; where the prefill pool is home, its size depends on the misses."""
     curves = at.shape.curves
     grid, occupancy = curves.retention[:-1], curves.occupancy[:-1]
-    seconds = at.shape.moments.output * at.decode.work
+    seconds = at.shape.moments.output * at.decode.work + _appended(at)
     rows = np.flatnonzero(at.at_home("prefill"))
     if rows.size:
         demand = prefill_demand(at, rows, curves.miss_tokens[None, :-1], curves.miss_area[None, :-1])

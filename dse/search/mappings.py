@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import IntArray
-
-STAGES = (1, 2, 4)
-"""Pipeline stages tried [devices]."""
+from dse.physics.shape import Shape
 
 CONTEXT_RANKS = (1, 2, 4)
 """Context-parallel ranks tried in prefill [devices]."""
@@ -46,36 +44,52 @@ def powers_of_two(limit: int) -> list[int]:
     return [2**k for k in range(int(limit).bit_length()) if 2**k <= limit]
 
 
-def prefill_grid(*, experts: int, heads: int, layers: int, domain: int, reach: int, chunks: tuple[int, ...]) -> Grid:
+class Reach(NamedTuple):
+    """How far the groups of an instance may spread, and the degrees that may be used."""
+
+    domain: int
+    """Devices of a scale-up domain, the limit of tensor parallelism."""
+    devices: int
+    """Devices of an instance."""
+    tensor: tuple[int, ...]
+    """Degrees of tensor parallelism."""
+    stages: tuple[int, ...]
+    """Degrees of pipeline parallelism."""
+
+
+def prefill_grid(shape: Shape, reach: Reach, chunks: tuple[int, ...]) -> Grid:
     """Mappings of prefill: tensor parallelism in the domain, experts over the reach, pipelines, context ranks."""
     rows = [
         (tp, pp, dp, moe_tp, ep, cp, chunk)
-        for tp, dp, moe_tp, ep in _layers(experts, heads, domain, reach)
-        for pp, cp in product(STAGES, CONTEXT_RANKS)
+        for tp, dp, moe_tp, ep in _layers(shape, reach)
+        for pp, cp in product(reach.stages, CONTEXT_RANKS)
         for chunk in chunks
-        if (cp == 1 or (dp == 1 and tp * cp <= domain)) and pp <= layers and tp * dp * cp * pp <= reach
+        if (cp == 1 or (dp == 1 and tp * cp <= reach.domain))
+        and pp <= shape.n_layers
+        and tp * dp * cp * pp <= reach.devices
     ]
     return _grid(rows)
 
 
-def decode_grid(*, experts: int, heads: int, layers: int, domain: int, reach: int, batches: tuple[int, ...]) -> Grid:
-    """Mappings of decode with every batch that gives each attention rank and each stage at least one request."""
+def decode_grid(shape: Shape, reach: Reach, batches: tuple[int, ...]) -> Grid:
+    """Mappings of decode with every batch per attention rank that gives each stage at least one request."""
     rows = [
-        (tp, pp, dp, moe_tp, ep, 1, batch)
-        for tp, dp, moe_tp, ep in _layers(experts, heads, domain, reach)
-        for pp in STAGES
+        (tp, pp, dp, moe_tp, ep, 1, batch * dp)
+        for tp, dp, moe_tp, ep in _layers(shape, reach)
+        for pp in reach.stages
         for batch in batches
-        if pp <= layers and tp * dp * pp <= reach and batch >= dp * pp
+        if pp <= shape.n_layers and tp * dp * pp <= reach.devices and batch >= pp
     ]
     return _grid(rows)
 
 
-def _layers(experts: int, heads: int, domain: int, reach: int) -> list[tuple[int, int, int, int]]:
+def _layers(shape: Shape, reach: Reach) -> list[tuple[int, int, int, int]]:
     """Tensor, attention-data, expert-tensor and expert degrees of one layer's group."""
-    tensor = [tp for tp in powers_of_two(domain) if tp <= heads]
-    if not experts:
+    tensor = [tp for tp in reach.tensor if tp <= min(shape.n_heads, reach.domain)]
+    if not shape.n_experts:
         return [(tp, 1, tp, 1) for tp in tensor]
-    groups = [(tp, dp) for tp in tensor for dp in powers_of_two(reach) if tp * dp <= min(reach, experts)]
+    widest = min(reach.devices, shape.n_experts)
+    groups = [(tp, dp) for tp in tensor for dp in powers_of_two(widest) if tp * dp <= widest]
     sharded = [(tp, dp, tp * dp, 1) for tp, dp in groups if dp == 1]
     spread = [(tp, dp, 1, tp * dp) for tp, dp in groups if tp * dp > 1]
     return sharded + spread

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dse.arrays import FloatArray, IntArray
+from dse.arrays import BoolArray, FloatArray
 from dse.physics import serving
 from dse.physics.calibration import pick
 from dse.search.passes import WIDTH
@@ -24,15 +24,16 @@ def offloaded(
     rows: Rows,
     attention_share: FloatArray,
     devices: FloatArray,
-    moved: IntArray,
+    owner: BoolArray,
 ) -> DecodeSide:
-    """Columns of decode with attention moved to the second device type on the rows ``moved``.
+    """Columns of decode with attention moved to the second device type where a design says so.
 
     Two batches alternate, one in attention and one in the rest, so both device types are busy (Lamina, arXiv
     2405.01814, section 4). The attention devices per instance are what balances the two times, or what holds the KV of
     both batches if that is more. The result is expressed per device of the model side: its price and power carry the
-    attention devices that go with it, its room is theirs.
+    attention devices that go with it, its room is theirs; they pay for the pool where they own the KV (``owner``).
     """
+    moved = np.flatnonzero(block.offloaded[rows.design] & (block.decode.device[rows.design, 1] >= 0))
     if moved.size == 0:
         return decode
     model, item = plan.classes[agent].model, plan.classes[agent]
@@ -57,8 +58,12 @@ def offloaded(
     step = 2 * np.maximum(rest, attention) + crossing
     ratio = count / devices[moved]
     slots = 2 * decode.slots[moved]
-    second_hourly = block.decode.hourly[rows.design[moved], 1] + block.decode.pool_hourly[rows.design[moved], 1]
-    second_power = block.decode.power[rows.design[moved], 1] + block.decode.pool_power[rows.design[moved], 1]
+    second_hourly = (
+        block.decode.hourly[rows.design[moved], 1] + owner[moved] * block.decode.pool_hourly[rows.design[moved], 1]
+    )
+    second_power = (
+        block.decode.power[rows.design[moved], 1] + owner[moved] * block.decode.pool_power[rows.design[moved], 1]
+    )
     model_room = decode.room[moved]
     changes: dict[str, FloatArray] = {
         "step_time": step,

@@ -35,6 +35,7 @@ class Site(NamedTuple):
     capacity: float
     """Memory that weights and the longest context may fill, at the largest memory option [B]."""
     calibration: Calibration
+    reach: mappings.Reach
 
 
 class Load(NamedTuple):
@@ -52,6 +53,19 @@ class Load(NamedTuple):
     """Mean context over output tokens [tok]."""
     tail_context: float
     """Context that must fit once, the 99th percentile over sessions [tok]."""
+
+
+class Decoding(NamedTuple):
+    """How decode runs, beside its mapping."""
+
+    batches: tuple[int, ...]
+    """Batches of one attention rank [1]."""
+    draft: float = 0.0
+    """Tokens drafted per step [tok]."""
+    gain: float = 1.0
+    """Tokens won per step by drafting, its cost deducted [tok]."""
+    attention_elsewhere: bool = False
+    """Whether other devices hold the KV and run the attention core."""
 
 
 class PrefillTable(NamedTuple):
@@ -144,14 +158,7 @@ def timed(site: Site, grid: mappings.Grid, load: demand.Load) -> roofline.PassTi
 
 def prefill_table(site: Site, load: Load, chunks: tuple[int, ...]) -> PrefillTable:
     """Time the prefill mappings of a site that fit its memory, and keep the undominated ones."""
-    grid = mappings.prefill_grid(
-        experts=site.shape.n_experts,
-        heads=site.shape.n_heads,
-        layers=site.shape.n_layers,
-        domain=site.paths.domain,
-        reach=site.paths.devices,
-        chunks=chunks,
-    )
+    grid = mappings.prefill_grid(site.shape, site.reach, chunks)
     held = ledger(site.shape, site.precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, site.shape.sliding_window)
     index = _fitting(held.weights_bytes + kv_bytes * load.tail_context, site.capacity)
@@ -175,28 +182,21 @@ def prefill_table(site: Site, load: Load, chunks: tuple[int, ...]) -> PrefillTab
     return _kept(table, criteria)
 
 
-def decode_table(
-    site: Site, load: Load, batches: tuple[int, ...], draft: float = 0.0, gain: float = 1.0
-) -> DecodeTable:
+def decode_table(site: Site, load: Load, how: Decoding) -> DecodeTable:
     """Time the decode mappings of a site that fit its memory, and keep the undominated ones."""
-    grid = mappings.decode_grid(
-        experts=site.shape.n_experts,
-        heads=site.shape.n_heads,
-        layers=site.shape.n_layers,
-        domain=site.paths.domain,
-        reach=site.paths.devices,
-        batches=batches,
-    )
+    grid = mappings.decode_grid(site.shape, site.reach, how.batches)
     held = ledger(site.shape, site.precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.decode_context, site.shape.sliding_window)
-    index = _fitting(held.weights_bytes + kv_bytes * load.tail_context, site.capacity)
+    here = 0.0 if how.attention_elsewhere else 1.0
+    index = _fitting(held.weights_bytes + here * kv_bytes * load.tail_context, site.capacity)
     grid, weights, kv_bytes = grid.rows(index), held.weights_bytes[index], kv_bytes[index]
     batch = grid.size.astype(float)
     slots = np.maximum(queueing.mean_slots(batch), np.minimum(batch, 0.5))
     request_bytes = kv_bytes * load.decode_context
 
     def step(requests: FloatArray) -> roofline.PassTime:
-        return timed(site, grid, demand.Load(requests / grid.pp, 1.0 + draft, load.decode_context, 1.0 + draft))
+        tokens = 1.0 + how.draft
+        return timed(site, grid, demand.Load(requests / grid.pp, tokens, load.decode_context, tokens))
 
     mean, full = step(slots), step(batch)
     append, per_token, per_area = _prefilled(site, grid, load, np.full(batch.shape, APPEND_CHUNK))
@@ -205,9 +205,9 @@ def decode_table(
     table = DecodeTable(
         grid,
         slots,
-        mean.seconds / gain,
-        full.seconds / gain,
-        grid.devices * mean.seconds / (slots * gain),
+        mean.seconds / how.gain,
+        full.seconds / how.gain,
+        grid.devices * mean.seconds / (slots * how.gain),
         weights,
         kv_bytes,
         request_bytes,
@@ -222,8 +222,9 @@ def decode_table(
         occupied * per_token,
         occupied * per_area,
     )
-    used = weights + batch / grid.attention_dp * request_bytes
-    return _kept(table, [table.work, full.seconds, used])
+    stays = 1 - (1 - here) * attention
+    used = weights + here * batch / grid.attention_dp * request_bytes
+    return _kept(table, [stays * table.work, stays * full.seconds, used])
 
 
 def _prefilled(

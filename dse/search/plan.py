@@ -47,6 +47,7 @@ class TableKey(NamedTuple):
     weight_dtype: str
     kv_dtype: str
     draft_length: int
+    attention_elsewhere: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,9 @@ class Plan:
         settings = problem.serving
         fitted = constants().calibration
         calibration = fitted._replace(
-            overlap=max(fitted.overlap, settings.overlap), expert_skew=max(fitted.expert_skew, settings.expert_skew)
+            overlap=max(fitted.overlap, settings.overlap),
+            expert_skew=max(fitted.expert_skew, settings.expert_skew),
+            overhead=fitted.overhead._replace(step=fitted.overhead.step + settings.step_overhead),
         )
         return cls(
             problem,
@@ -122,8 +125,10 @@ class Plan:
             gain = float(serving.speculative_gain(np.asarray(draft), settings.acceptance)) / (
                 1 + draft * settings.draft_cost
             )
-            batches = tuple(mappings.powers_of_two(settings.max_batch))
-            self._decode[key] = phases.decode_table(self.site(key), self.classes[key.agent].load, batches, draft, gain)
+            how = phases.Decoding(
+                tuple(mappings.powers_of_two(settings.max_batch)), draft, gain, key.attention_elsewhere
+            )
+            self._decode[key] = phases.decode_table(self.site(key), self.classes[key.agent].load, how)
         return self._decode[key]
 
     def site(self, key: TableKey) -> phases.Site:
@@ -138,13 +143,21 @@ class Plan:
             float(self.fleet.capacity[row]), min(float(self.fleet.capacity_limit[row]), device.memory.capacity * scale)
         )
         weight, expert = passes.formats(plan.agent.model, key.weight_dtype)
+        network = self.network(key.device, key.topology, key.optical_bandwidth)
+        reach = mappings.Reach(
+            network.domain,
+            min(network.devices, settings.max_instance_devices),
+            settings.tensor_parallel,
+            settings.pipeline_parallel,
+        )
         return phases.Site(
             plan.model,
             passes.precision(weight, expert, key.kv_dtype),
             passes.supply(device, weight, expert, key.kv_dtype),
-            self.network(key.device, key.topology, key.optical_bandwidth),
+            network,
             largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve,
             self.calibration,
+            reach,
         )
 
 

@@ -191,11 +191,17 @@ def _links(at: Setting, held: Kept) -> _Links:
         return np.where(owner & (capacity > 0), host / bandwidth, 0)
 
     on_decode = ~on_prefill & ~on_pool
-    prefill = [between / at.prefill.bandwidth, pool_time(on_prefill, pooled[0])]
-    prefill.append(host_time(on_prefill, at.prefill.host_bytes, at.prefill.host_bandwidth))
-    decode = [between / at.decode.bandwidth, pool_time(on_decode, pooled[1])]
-    decode.append(host_time(on_decode, at.decode.host_bytes, at.decode.host_bandwidth))
-    return _Links(np.max(prefill, axis=0), np.max(decode, axis=0))
+
+    def ports(transfer: FloatArray, pool: FloatArray, host: FloatArray) -> FloatArray:
+        network = np.where(at.pool.shares_port, transfer + pool, np.maximum(transfer, pool))
+        return np.maximum(network, host)
+
+    prefill_host = host_time(on_prefill, at.prefill.host_bytes, at.prefill.host_bandwidth)
+    decode_host = host_time(on_decode, at.decode.host_bytes, at.decode.host_bandwidth)
+    return _Links(
+        ports(between / at.prefill.bandwidth, pool_time(on_prefill, pooled[0]), prefill_host),
+        ports(between / at.decode.bandwidth, pool_time(on_decode, pooled[1]), decode_host),
+    )
 
 
 def _bistable(at: Setting, held: Kept) -> FloatArray:

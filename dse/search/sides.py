@@ -111,6 +111,8 @@ class Pool(NamedTuple):
     """Per device, 0 without a pool [B]."""
     bandwidth: FloatArray
     """One direction per device [B/s]."""
+    shares_port: BoolArray
+    """Whether it hangs on the optical port that also joins the pools."""
     write_rate: FloatArray
     """Writes that its cells endure over their life, per device; infinite for DRAM [B/s]."""
 

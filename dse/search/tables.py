@@ -73,7 +73,9 @@ def _run_problems(table: Measurements, row: int) -> list[Mistake]:
     columns = ("concurrency", "batch", *(("decode_batch",) if mode == "disagg" else ()))
     if any(table.numbers[column][row] >= 1 for column in columns):
         return []
-    return [table.mistake(row, "concurrency", f"no load: {', '.join(columns)} are empty; expected requests in the loop")]
+    return [
+        table.mistake(row, "concurrency", f"no load: {', '.join(columns)} are empty; expected requests in the loop")
+    ]
 
 
 def refuse(table: Measurements) -> None:

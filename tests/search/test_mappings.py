@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.search.mappings import decode_grid, powers_of_two, prefill_grid
+from dse.physics.shape import shape
+from dse.search.mappings import Reach, decode_grid, powers_of_two, prefill_grid
 
 fabrics = st.tuples(st.sampled_from([1, 2, 4, 8, 72]), st.sampled_from([1, 2, 8, 64, 72])).map(sorted)
 models = st.tuples(st.sampled_from([0, 8, 128, 160]), st.sampled_from([8, 64, 96]), st.sampled_from([3, 32, 80]))
@@ -12,10 +13,9 @@ models = st.tuples(st.sampled_from([0, 8, 128, 160]), st.sampled_from([8, 64, 96
 def grids(model, fabric):
     experts, heads, layers = model
     domain, reach = fabric
-    common = {"experts": experts, "heads": heads, "layers": layers, "domain": domain, "reach": reach}
-    return prefill_grid(**common, chunks=(2048, 8192)), decode_grid(
-        **common, batches=(1, 2, 4, 8, 16, 32, 64, 128, 256)
-    )
+    own = shape(n_layers=layers, hidden=64, vocab=64, n_heads=heads, n_kv_heads=1, head_dim=8, n_experts=experts or None)
+    limits = Reach(domain, reach, tuple(powers_of_two(64)), (1, 2, 4))
+    return prefill_grid(own, limits, (2048, 8192)), decode_grid(own, limits, (1, 2, 4, 8, 16, 32, 64, 128, 256))
 
 
 @settings(deadline=None, max_examples=60)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dse.facts.problem import load
 from dse.physics import demand
 from dse.search import mappings, passes, phases
-from dse.search.phases import RESOLUTION, Site, decode_table, prefill_table, timed
+from dse.search.phases import RESOLUTION, Decoding, Site, decode_table, prefill_table, timed
 from dse.search.plan import Plan, TableKey
 
 STUDY = Path(__file__).parents[1] / "studies" / "small.yaml"
@@ -39,12 +39,9 @@ def load_of(case) -> phases.Load:
 @cache
 def grid(case, phase: str) -> mappings.Grid:
     here = site(case)
-    shape, paths = here.shape, here.paths
-    common = {"experts": shape.n_experts, "heads": shape.n_heads, "layers": shape.n_layers}
-    common |= {"domain": paths.domain, "reach": paths.devices}
     if phase == "prefill":
-        return mappings.prefill_grid(**common, chunks=CHUNKS)
-    return mappings.decode_grid(**common, batches=BATCHES)
+        return mappings.prefill_grid(here.shape, here.reach, CHUNKS)
+    return mappings.decode_grid(here.shape, here.reach, BATCHES)
 
 
 def seconds(here: Site, case, phase: str) -> np.ndarray:
@@ -120,7 +117,7 @@ def test_infinite_compute_leaves_memory_network_and_floors(phase, case):
 @given(cases)
 def test_for_every_decode_mapping_that_fits_a_kept_one_is_as_good_in_work_step_and_memory(case):
     here, load = site(case), load_of(case)
-    rows, kept = grid(case, "decode"), decode_table(here, load, BATCHES)
+    rows, kept = grid(case, "decode"), decode_table(here, load, Decoding(BATCHES))
     held = phases.ledger(here.shape, here.precision, passes.mapping(rows))
     kv = passes.kv_bytes_per_token(held, rows, load.decode_context, here.shape.sliding_window)
     fits = held.weights_bytes + kv * load.tail_context <= here.capacity
@@ -138,7 +135,7 @@ def test_for_every_decode_mapping_that_fits_a_kept_one_is_as_good_in_work_step_a
 @settings(deadline=None, max_examples=6)
 @given(cases)
 def test_a_full_step_takes_no_less_than_a_step_at_the_mean_busy_slots(case):
-    table = decode_table(site(case), load_of(case), BATCHES)
+    table = decode_table(site(case), load_of(case), Decoding(BATCHES))
     assert (table.step_time <= table.step_time_full * (1 + 1e-12)).all()
     assert (table.slots <= table.batch()).all()
 
@@ -147,7 +144,7 @@ def test_a_full_step_takes_no_less_than_a_step_at_the_mean_busy_slots(case):
 @given(cases)
 def test_kept_rows_hold_the_weights_and_the_longest_context(case):
     here, load = site(case), load_of(case)
-    for table in (prefill_table(here, load, CHUNKS), decode_table(here, load, BATCHES)):
+    for table in (prefill_table(here, load, CHUNKS), decode_table(here, load, Decoding(BATCHES))):
         assert (table.weights_bytes + table.kv_bytes * load.tail_context <= here.capacity).all()
 
 
@@ -165,13 +162,13 @@ def test_the_time_of_a_request_is_rebuilt_from_its_tokens_and_its_area(case):
 
 def test_speculative_decoding_divides_the_step_by_its_gain():
     here, load = site((0, "h100_sxm", 0.0)), load_of((0,))
-    plain, gained = decode_table(here, load, BATCHES), decode_table(here, load, BATCHES, 0.0, 2.0)
+    plain, gained = decode_table(here, load, Decoding(BATCHES)), decode_table(here, load, Decoding(BATCHES, 0.0, 2.0))
     assert gained.step_time == pytest.approx(plain.step_time / 2)
     assert gained.work == pytest.approx(plain.work / 2)
 
 
 def test_a_site_without_room_keeps_the_mapping_that_lacks_least():
     case = (1, "h100_sxm", 0.0)
-    table = decode_table(site(case)._replace(capacity=1e9), load_of(case), BATCHES)
+    table = decode_table(site(case)._replace(capacity=1e9), load_of(case), Decoding(BATCHES))
     assert table.weights_bytes.size == 1
     assert table.weights_bytes[0] > 1e9

@@ -84,7 +84,11 @@ def test_share_of_prefill_falls_as_the_limit_on_token_latency_tightens(model):
 
 def gain(workload, model, tpot="25 ms"):
     """Cost of one pool for both phases over cost of two."""
-    changes = {"agents__user__workload": f"{workload}.yaml", "agents__user__model": model, "agents__user__slo__tpot": tpot}
+    changes = {
+        "agents__user__workload": f"{workload}.yaml",
+        "agents__user__model": model,
+        "agents__user__slo__tpot": tpot,
+    }
     both = {"levers__serving": "[disaggregated, colocated]"}
     found = Found(
         "serving", levers__prefill__device="[h200_sxm]", levers__decode__device="[h200_sxm]", **both, **changes
@@ -105,8 +109,8 @@ def test_disaggregation_pays_for_long_prompts_and_large_models():
 def test_prefix_in_hbm_in_dram_or_computed_again():
     """64k tokens of an 8B model on a part with the rates of an H20: 0.11 s, 0.27 s over 54 GB/s, 15 s in public.
 
-    The length of the new request is not published; 200 tokens take about the first figure. The last is 43 % high: a part of few FLOP/s keeps its clocks and reaches a larger share of its peak than the parts
-    behind the constants do.
+    The length of the new request is not published; 200 tokens take about the first figure. The last is 43 % high: a
+    part of few FLOP/s keeps its clocks and reaches a larger share of its peak than those behind the constants do.
     """
     one, prefix, fresh = np.ones(1), 65_536.0, 200.0
 
