@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ DOORS = {
 }
 
 
+@cache
 def imports(path: Path) -> list[str]:
     tree = ast.parse(path.read_text())
     names = []

@@ -9,6 +9,7 @@ from dse.insight import wording
 from dse.insight.runs import Opened
 from dse.insight.table import Table
 from dse.insight.verdict import SMALL_GAIN
+from dse.search.frontier import ParetoSet
 
 METRIC_NAMES = ("ttft_p95", "tpot", "task_latency", "cost_per_mtok", "energy_per_task", "hit_rate", "retention")
 """Compared beside the objectives."""
@@ -29,14 +30,14 @@ def compare(first: tuple[Opened, int], second: tuple[Opened, int], names: tuple[
     fronts = [opened.front for opened, _ in (first, second)]
     rows = (first[1], second[1])
     levers = [front.levers(row) for front, row in zip(fronts, rows, strict=True)]
-    maps = [front.mapping(row) for front, row in zip(fronts, rows, strict=True)]
+    maps = [mapping_words(front, row) for front, row in zip(fronts, rows, strict=True)]
     choices = {
-        name: (_choice(name, levers[0].get(name, "")), _choice(name, levers[1].get(name, "")))
+        name: (lever_word(name, levers[0].get(name, "")), lever_word(name, levers[1].get(name, "")))
         for name in dict.fromkeys((*levers[0], *levers[1]))
         if levers[0].get(name) != levers[1].get(name)
     }
     choices |= {
-        name: (str(maps[0].get(name, "")), str(maps[1].get(name, "")))
+        name: (maps[0].get(name, ""), maps[1].get(name, ""))
         for name in dict.fromkeys((*maps[0], *maps[1]))
         if maps[0].get(name) != maps[1].get(name)
     }
@@ -85,7 +86,13 @@ def _verdict(name: str, ratio: float) -> str:
     return "better" if (ratio > 1) == (metric.better == "higher") else "worse"
 
 
-def _choice(name: str, choice: str | float | int) -> str:
+def mapping_words(front: ParetoSet, row: int) -> dict[str, str]:
+    """How software uses one design, codes in words."""
+    return {name: front.question.word(name, code) for name, code in front.mapping(row).items()}
+
+
+def lever_word(name: str, choice: str | float | int) -> str:
+    """Choice of a lever with its unit."""
     lever = REGISTRY.get(name)
     if isinstance(choice, str) or lever is None or lever.unit == "1":
         return str(choice)
