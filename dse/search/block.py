@@ -1,10 +1,12 @@
 """Levers of a block of designs as columns of numbers: memories, links, prices and powers of both pools."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts.problem import Problem
 from dse.facts.topology_reduce import tier_bandwidths
 from dse.search import supply
 from dse.search.axes import Designs
@@ -61,6 +63,8 @@ class Block(NamedTuple):
     device_power: FloatArray
     domain_power: FloatArray
     slacks: dict[str, FloatArray]
+    doomed: BoolArray
+    """Designs whose hardware already violates a requirement: one point per class tells by how much."""
 
     def __len__(self) -> int:
         """Count the designs."""
@@ -92,6 +96,10 @@ def block(plan: Plan, designs: Designs) -> Block:
     )
     link = np.where(optical > 0, optical, np.minimum(_copper_pool(plan), decode.host_bandwidth[:, 0]))
     no_pool = pool_capacity <= 0
+    known = {
+        name: np.maximum(np.where(colocated, 0, powers["prefill"][index]), powers["decode"][index])
+        for index, name in enumerate(("device_power", "domain_power"))
+    } | {"quality": _quality(plan, designs)}
     slacks["slack_offload"] = np.where(offloaded & (decode.device[:, 1] < 0), -1.0, 0.0)
     return Block(
         prefill,
@@ -105,11 +113,23 @@ def block(plan: Plan, designs: Designs) -> Block:
         _index(designs, "weight_dtype"),
         _index(designs, "kv_dtype"),
         _index(designs, "draft_length"),
-        _quality(plan, designs),
-        np.maximum(np.where(colocated, 0, powers["prefill"][0]), powers["decode"][0]),
-        np.maximum(np.where(colocated, 0, powers["prefill"][1]), powers["decode"][1]),
+        known["quality"],
+        known["device_power"],
+        known["domain_power"],
         slacks,
+        np.min([*slacks.values(), *required(plan.problem, known).values()], axis=0) < 0,
     )
+
+
+def required(problem: Problem, columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Slack of every sentence of the study about one of these columns; negative where it is violated."""
+    slacks = {}
+    for sentence in problem.require:
+        if sentence.column in columns:
+            values, limit = columns[sentence.column], sentence.limit
+            slack = (limit - values) if sentence.at_most else (values - limit)
+            slacks[f"slack_{sentence.column}"] = slack / max(abs(limit), 1e-30)
+    return slacks
 
 
 def _index(designs: Designs, name: str) -> IntArray:

@@ -172,7 +172,7 @@ def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTabl
     placeholder = np.unique(kept.design, return_index=True)[1]
     wanted = ~block.colocated[kept.design]
     wanted[placeholder] = True
-    return kept.take(wanted)
+    return _spared(kept.take(wanted), block)
 
 
 def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]) -> Rows:
@@ -197,7 +197,14 @@ def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]
     full = (share > 1) & (block.pool_capacity[rows.design] <= 0) & ~moved
     hopeless |= full & _any(~full & ~hopeless, rows.design, len(block))[rows.design]
     kept = np.flatnonzero(~hopeless)
-    return undominated(rows.take(kept), [price[kept], step[kept], share[kept]], len(block))
+    return _spared(undominated(rows.take(kept), [price[kept], step[kept], share[kept]], len(block)), block)
+
+
+def _spared(rows: Rows, block: Block) -> Rows:
+    """All rows of sound designs, the first (cheapest) one of designs that violate a requirement in any case."""
+    first = np.zeros(rows.design.size, dtype=bool)
+    first[np.unique(rows.design, return_index=True)[1]] = True
+    return rows.take(first | ~block.doomed[rows.design])
 
 
 def _any(flag: BoolArray, design: IntArray, count: int) -> BoolArray:
@@ -213,6 +220,7 @@ def _homes(plan: Plan, block: Block) -> BoolArray:
     homes[:, HOME["shared"]] &= block.pool_capacity > 0
     homes[block.offloaded, HOME["append_on_decode"]] = False
     homes[block.colocated] = np.arange(allowed.size) == HOME["decode"]
+    homes[block.doomed] &= np.cumsum(homes[block.doomed], axis=1) == 1
     homes[~homes.any(axis=1), HOME["decode"]] = True
     return homes
 

@@ -8,7 +8,6 @@
 4. The rows get their metrics and their violations.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +88,7 @@ def assembled(plan: Plan, block: Block, found: list[ClassPoints], design: IntArr
         columns |= _sized(plan, plan.problem.load, picked)
     violation = sum((part.columns.violation for part in picked), np.zeros(design.size))
     slacks = {name: values[design] for name, values in block.slacks.items()}
-    slacks |= _required(plan.problem, columns)
+    slacks |= blocks.required(plan.problem, columns)
     columns |= slacks
     for values in slacks.values():
         violation = violation + np.maximum(-values, 0)
@@ -200,16 +199,6 @@ def _sized(plan: Plan, load: float, picked: list[ClassPoints]) -> dict[str, Floa
 
 DEGREES = ("tp", "pp", "attention_dp", "cp")
 """Degrees whose product is the devices of an instance."""
-
-
-def _required(problem: Problem, columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Slack of every sentence of the study; negative where it is violated."""
-    slacks = {}
-    for sentence in problem.require:
-        values, limit = columns[sentence.column], sentence.limit
-        slack = (limit - values) if sentence.at_most else (values - limit)
-        slacks[f"slack_{sentence.column}"] = slack / max(abs(limit), 1e-30)
-    return slacks
 
 
 def _stacked(parts: list[Metrics]) -> Metrics:
