@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from dse import cli
 from dse.facts.calibration import load
 from dse.facts.errors import SpecError
+from dse.search import calibrate
 
 REFERENCE = Path(__file__).parent / "reference"
 STEPS, SERVING, KERNELS = (str(REFERENCE / f"{name}_sample.csv") for name in ("steps", "serving", "kernels"))
@@ -43,7 +44,8 @@ def test_a_place_that_cannot_be_written_is_bad_input(tmp_path):
         dse("validate", STEPS, "--out", str(tmp_path / "no" / "p.csv"))
 
 
-def test_calibrate_takes_files_by_name_or_by_columns(tmp_path):
+def test_calibrate_takes_files_by_name_or_by_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "TRIALS", 4)
     out = tmp_path / "own.yaml"
     text = dse("calibrate", SERVING, "--steps", STEPS, "--out", str(out))
     assert "median error" in text
@@ -54,7 +56,8 @@ def test_calibrate_takes_files_by_name_or_by_columns(tmp_path):
     dse("validate", STEPS, "--constants", str(out))
 
 
-def test_cross_validation_enters_the_file_and_the_table(tmp_path):
+def test_cross_validation_enters_the_file_and_the_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "TRIALS", 4)  # a rough fit will do
     out, table = tmp_path / "own.yaml", tmp_path / "accuracy.json"
     both = ("--cross-validate", "device", "--cross-validate", "model")
     made = json.loads(dse("calibrate", STEPS, *both, "--accuracy", str(table), "--out", str(out), "--json"))

@@ -21,6 +21,9 @@ from dse.search.tables import step_points
 SCALE = 0.2
 """Residual beyond which a measurement counts linearly instead of squared, in logarithms [1]."""
 
+TRIALS = 40
+"""Most evaluations of a fit, those of its derivatives aside."""
+
 PULL = 0.35
 """Spread of a constant around its parent, in logarithms [1]: how much formats of one operator differ."""
 
@@ -168,7 +171,7 @@ def calibrate(kernels: Measurements | None, steps: Measurements | None, start: C
         bounds=(-np.inf, upper),
         loss="soft_l1",
         f_scale=SCALE,
-        max_nfev=40,
+        max_nfev=TRIALS,
         x_scale=0.3,
     )
     best = with_constants(start, FITTED, np.exp(solved.x))

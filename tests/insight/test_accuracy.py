@@ -9,7 +9,7 @@ import pytest
 from dse.facts.errors import SpecError
 from dse.facts.measurements import read
 from dse.insight import accuracy, folds, refit
-from dse.search import calibrate_serving
+from dse.search import calibrate, calibrate_serving
 from dse.search.constants import band_of, constants
 
 ROOT = Path(__file__).parents[2]
@@ -94,8 +94,16 @@ def test_first_tokens_are_the_least_certain():
     assert max(width, key=width.get) == "ttft"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def rough():
+    """Fits that stop early: these tests are about who is fitted to what."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate, "TRIALS", 6)
+        yield
+
+
 @pytest.fixture(scope="module")
-def steps_fold():
+def steps_fold(rough):
     table = read(REFERENCE / "steps_sample.csv")
     return folds.cross_validate({"steps": table}, "model")
 
