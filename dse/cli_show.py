@@ -68,7 +68,7 @@ def design(
 ) -> None:
     """Show the choices and every metric of one design."""
     from dse.insight import wording
-    from dse.insight.compare import lever_word, mapping_words
+    from dse.insight.compare import mapping_words
     from dse.insight.runs import design as find
 
     opened, row = find(name, results)
@@ -82,7 +82,7 @@ def design(
         return
     agents = [agent.name for agent in opened.problem.agents]
     terminal.say(f"{name}  {wording.front_design(found, row, agents)}", "bold")
-    levers = {key: lever_word(key, value) for key, value in found.levers(row).items()}
+    levers = {key: wording.lever_word(key, value) for key, value in found.levers(row).items()}
     pairs = {**levers, **mapping_words(found, row)}
     for key, value in pairs.items():
         terminal.say(f"  {key.replace('_', ' '):<34} {value}")

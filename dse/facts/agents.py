@@ -64,9 +64,7 @@ def known_model(study: Study, name: str, broken: frozenset[Path_]) -> Model | No
     return study.models.get(name) or catalog.model(name)
 
 
-def _agent(
-    name: str, spec: AgentSpec, model: Model, slo: Slo, source: Source, found: list[Mistake]
-) -> Agent | None:
+def _agent(name: str, spec: AgentSpec, model: Model, slo: Slo, source: Source, found: list[Mistake]) -> Agent | None:
     """One agent, or None with what is wrong added to `found`."""
     # The trace tables behind a workload need numpy and are read only when a study is resolved.
     from dse.facts.workload import load_workload

@@ -36,8 +36,7 @@ def with_catalog(source: Source) -> tuple[Source, list[Mistake]]:
         rows = data.get(section)
         if isinstance(rows, dict):
             data[section] = {
-                name: _completed(source, (section, name), kind, name, row, rows, mistakes)
-                for name, row in rows.items()
+                name: _completed(source, (section, name), kind, name, row, rows, mistakes) for name, row in rows.items()
             }
     prices = data.get("prices")
     if isinstance(prices, str):
@@ -88,9 +87,7 @@ def _overridden(source: Source, name: str, text: str) -> Source:
     change: Data = data
     for key in reversed(path):
         change = {str(key): change}
-    placed: dict[Path_, Place] = {
-        place: where for place, where in source.places.items() if place[: len(path)] != path
-    }
+    placed: dict[Path_, Place] = {place: where for place, where in source.places.items() if place[: len(path)] != path}
     placed[path] = (f"{OVERRIDE} {name}={text}", 0, 0)
     if not isinstance(change, dict):
         raise SpecError([Mistake(OVERRIDE, 0, 0, name, "expected name=value")])

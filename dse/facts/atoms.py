@@ -25,9 +25,7 @@ FOUND_ATOMS, MISSED_ATOMS, LEAST_ATOMS = 48, 16, 8
 """Atoms of the first three kinds together, of misses, and the least of any kind: chosen so that quantiles are
 a few percent close at little cost per design."""
 
-LEVELS: FloatArray = np.array(
-    [0.05, 0.25, 0.5, 0.75, 0.88, 0.92, 0.935, 0.95, 0.965, 0.98, 0.985, 0.99, 0.995]
-)
+LEVELS: FloatArray = np.array([0.05, 0.25, 0.5, 0.75, 0.88, 0.92, 0.935, 0.95, 0.965, 0.98, 0.985, 0.99, 0.995])
 """Quantiles that are matched; dense near 95 %, where breaks and misses make a cliff."""
 FITTED = (60.0, 300.0, 3600.0, np.inf)
 """Retention times whose mixtures are matched [s]."""
@@ -211,14 +209,10 @@ def _sorted_quantiles(values: FloatArray) -> FloatArray:
     place = LEVELS * (values.shape[1] - 1)
     low = np.minimum(place.astype(np.int64), max(values.shape[1] - 2, 0))
     part = place - low
-    return np.asarray(
-        ((1 - part) * ordered[:, low] + part * ordered[:, np.minimum(low + 1, values.shape[1] - 1)]).T
-    )
+    return np.asarray(((1 - part) * ordered[:, low] + part * ordered[:, np.minimum(low + 1, values.shape[1] - 1)]).T)
 
 
-def _gradient(
-    points: FloatArray, share: FloatArray, directions: FloatArray, wanted: FloatArray
-) -> FloatArray:
+def _gradient(points: FloatArray, share: FloatArray, directions: FloatArray, wanted: FloatArray) -> FloatArray:
     """Derivative of the mean squared relative quantile error by the logarithm of each coordinate, (3, k)."""
     values = directions @ _features(points)
     order = np.argsort(values, axis=1)

@@ -66,11 +66,7 @@ def models(study: Study, source: Source, broken: frozenset[Path_]) -> Iterator[M
         model = known_model(study, agent.model, broken)
         if model is not None and not model.modelled:
             yield source.mistake(path, f"{model.name} cannot be evaluated: {model.reason}")
-        if (
-            model is not None
-            and agent.context_budget is not None
-            and agent.context_budget > model.max_context
-        ):
+        if model is not None and agent.context_budget is not None and agent.context_budget > model.max_context:
             limit = f"{model.name} serves at most {model.max_context:,} tok"
             yield source.mistake(("agents", name, "context_budget"), f"{agent.context_budget:,} tok: {limit}")
 
@@ -88,16 +84,16 @@ def sentences(study: Study, source: Source, broken: frozenset[Path_]) -> Iterato
                 hint = did_you_mean(sentence.agent, known) or f" Known: {listed(known)}."
                 yield source.mistake(path, f'there is no agent "{sentence.agent}".{hint}')
             if sentence.metric in EXTENSIVE and study.load is None:
-                yield source.mistake(path, f"{sentence.metric} is of a sized system: state `load`, such as `load: 2 task/s`")
+                yield source.mistake(
+                    path, f"{sentence.metric} is of a sized system: state `load`, such as `load: 2 task/s`"
+                )
             if section == "objectives" and sentence.column in seen:
                 yield source.mistake(path, f"{sentence.column} is an objective already")
             if section == "objectives":
                 seen.add(sentence.column)
 
 
-def lever_choices(
-    study: Study, source: Source, topologies: Mapping[str, object]
-) -> tuple[Choices, list[Mistake]]:
+def lever_choices(study: Study, source: Source, topologies: Mapping[str, object]) -> tuple[Choices, list[Mistake]]:
     """Choices of all levers, ranges expanded and defaults filled in."""
     mistakes: list[Mistake] = []
     found: dict[str, dict[Choice, Path_]] = {}
@@ -106,9 +102,7 @@ def lever_choices(
             if name not in REGISTRY:
                 mistakes.append(source.mistake((section, name), levers.unknown(name)))
             elif section == "constants" and name in study.levers:
-                mistakes.append(
-                    source.mistake((section, name), f"{name} is a lever already: keep one of the two")
-                )
+                mistakes.append(source.mistake((section, name), f"{name} is a lever already: keep one of the two"))
             else:
                 entries = written if section == "levers" else [written]
                 found[name] = _one_lever(source, (section, name), name, entries, topologies, mistakes)
@@ -121,12 +115,8 @@ def lever_choices(
 def devices(study: Study, source: Source, choices: Choices, broken: frozenset[Path_]) -> Iterator[Mistake]:
     """Every number an evaluation needs is known for every accelerator of a lever."""
     names = ("prefill.device", "prefill.second_device", "decode.device", "decode.second_device")
-    hosted = any(
-        amount != 0 for pool in ("prefill", "decode") for amount in choices.values[f"{pool}.host_memory"]
-    )
-    scaled = any(
-        scale != 1 for pool in ("prefill", "decode") for scale in choices.values[f"{pool}.memory_scale"]
-    )
+    hosted = any(amount != 0 for pool in ("prefill", "decode") for amount in choices.values[f"{pool}.host_memory"])
+    scaled = any(scale != 1 for pool in ("prefill", "decode") for scale in choices.values[f"{pool}.memory_scale"])
     for name, path in choices.written(names):
         device = None if name == NONE else accelerator(study, str(name), broken)
         if device is None:
@@ -140,9 +130,7 @@ def devices(study: Study, source: Source, choices: Choices, broken: frozenset[Pa
             yield source.mistake(path, _missing(device, "price"))
         technology = device.memory.technology if device.memory else ""
         if scaled and technology not in study.prices.memory and ("prices",) not in broken:
-            yield source.mistake(
-                path, f"memory_scale changes {device.id}: {_no_price(study.prices, technology)}"
-            )
+            yield source.mistake(path, f"memory_scale changes {device.id}: {_no_price(study.prices, technology)}")
 
 
 def memories(study: Study, source: Source, choices: Choices, broken: frozenset[Path_]) -> Iterator[Mistake]:
@@ -157,9 +145,7 @@ def memories(study: Study, source: Source, choices: Choices, broken: frozenset[P
             yield source.mistake(path, _no_price(study.prices, row.id))
         for field in ("bandwidth", "capacity", "latency", "energy"):
             if getattr(row, field) is None:
-                yield source.mistake(
-                    path, f"{row.name} has no {field}: add `memories: {{{row.id}: {{{field}: ...}}}}`"
-                )
+                yield source.mistake(path, f"{row.name} has no {field}: add `memories: {{{row.id}: {{{field}: ...}}}}`")
     for amount, path in choices.written(("prefill.host_memory", "decode.host_memory")):
         if amount != 0 and "ddr5_rdimm" not in study.prices.memory:
             yield source.mistake(path, _no_price(study.prices, "ddr5_rdimm"))
@@ -216,9 +202,7 @@ def _one_lever(
             mistakes.append(source.mistake(path, str(error)))
             return {}
     if not isinstance(written, list) or not written:
-        mistakes.append(
-            source.mistake(path, "expected a list of choices [a, b], or a range {from, to, steps, scale}")
-        )
+        mistakes.append(source.mistake(path, "expected a list of choices [a, b], or a range {from, to, steps, scale}"))
         return {}
     known = _known(lever.kind, source, topologies)
     choices: dict[Choice, Path_] = {}
@@ -251,9 +235,7 @@ def _no_device(source: Source, found: Mapping[str, Mapping[Choice, Path_]]) -> I
         yield source.mistake(("levers",), "`decode.device` is missing: name it under levers or constants")
     only_colocated = set(found.get("serving", ())) == {"colocated"}
     if "prefill.device" not in found and not only_colocated:
-        yield source.mistake(
-            ("levers",), "`prefill.device` is missing: name it, or hold `serving` at colocated"
-        )
+        yield source.mistake(("levers",), "`prefill.device` is missing: name it, or hold `serving` at colocated")
 
 
 def _default(name: str, found: Mapping[str, Mapping[Choice, Path_]]) -> tuple[Choice, ...]:

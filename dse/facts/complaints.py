@@ -120,10 +120,7 @@ def _field_names(model_type: type[BaseModel], path: Sequence[Key]) -> set[str]:
     for key in path:
         reached = [step for kind in reached for step in _step(kind, key)]
     return {
-        field.alias or name
-        for kind in reached
-        for model in _models(kind)
-        for name, field in model.model_fields.items()
+        field.alias or name for kind in reached for model in _models(kind) for name, field in model.model_fields.items()
     }
 
 
@@ -135,12 +132,7 @@ def _step(kind: Any, key: Key) -> Iterator[Any]:
             fields = {field.alias or name: field.annotation for name, field in branch.model_fields.items()}
             if key in fields:
                 yield fields[str(key)]
-        elif (
-            origin is not None
-            and isinstance(origin, type)
-            and issubclass(origin, Mapping)
-            and len(arguments) > 1
-        ):
+        elif origin is not None and isinstance(origin, type) and issubclass(origin, Mapping) and len(arguments) > 1:
             yield arguments[1]
         elif origin in (list, tuple) and arguments:
             yield arguments[0]

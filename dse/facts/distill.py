@@ -168,9 +168,7 @@ def curves(table: Steps, shared: float) -> Curves:
     kept = np.minimum(shared, cached)
     held = before(table.held, table)[again]
     tails = np.array([[table.held[table.last].sum()], [float(table.sequences)]])
-    totals = _Prefix.of(
-        gaps, np.stack([held, np.ones_like(held), cached, cached - kept, (cached**2 - kept**2) / 2])
-    )
+    totals = _Prefix.of(gaps, np.stack([held, np.ones_like(held), cached, cached - kept, (cached**2 - kept**2) / 2]))
     below = totals.below
     waiting = totals.weighted[:2] + RETENTION[:-1] * (totals.all[:2] - below[:2] + tails)
     waiting = np.concatenate([waiting, np.full((2, 1), np.inf)], axis=1) / len(table)

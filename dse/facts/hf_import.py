@@ -216,9 +216,7 @@ def _gemma_window(config: Config) -> Fields:
     """Gemma 3: local layers with a global one at the end of every group."""
     period = config.whole("sliding_window_pattern", _GEMMA_PATTERN)
     layers = range(1, config.whole("num_hidden_layers") + 1)
-    return _windowed(
-        config, ["sliding_attention" if layer % period else "full_attention" for layer in layers]
-    )
+    return _windowed(config, ["sliding_attention" if layer % period else "full_attention" for layer in layers])
 
 
 def _alternating_window(config: Config) -> Fields:

@@ -75,9 +75,7 @@ def _pool_levers(pool: str, what: str, inert: tuple[tuple[str, frozenset[Choice]
             "B",
             inert=inert,
         ),
-        Lever(
-            f"{pool}.topology", "topology", "interconnect of the pool", NATIVE, options=(NATIVE,), inert=inert
-        ),
+        Lever(f"{pool}.topology", "topology", "interconnect of the pool", NATIVE, options=(NATIVE,), inert=inert),
     )
 
 
@@ -92,9 +90,7 @@ _ALL = (
     ),
     *_pool_levers("prefill", "prefill", _COLOCATED),
     *_pool_levers("decode", "decode, or both phases when colocated", ()),
-    Lever(
-        "pool.technology", "pool", "memory shared through the fabric that may hold KV", NONE, options=(NONE,)
-    ),
+    Lever("pool.technology", "pool", "memory shared through the fabric that may hold KV", NONE, options=(NONE,)),
     Lever("pool.capacity", "quantity", "pool memory per accelerator that owns KV", 0.0, "B", inert=_NO_POOL),
     Lever(
         "optical_bandwidth",
@@ -110,9 +106,7 @@ _ALL = (
         RELEASE,
         options=(RELEASE, "bf16", "fp8", "fp4", "int8"),
     ),
-    Lever(
-        "kv_dtype", "dtype", "number format of the KV cache", "bf16", options=("bf16", "fp8", "fp4", "int8")
-    ),
+    Lever("kv_dtype", "dtype", "number format of the KV cache", "bf16", options=("bf16", "fp8", "fp4", "int8")),
     Lever("draft_length", "count", "tokens drafted per decode step by speculative decoding", 0),
 )
 REGISTRY: Mapping[str, Lever] = {lever.name: lever for lever in _ALL}
@@ -167,9 +161,7 @@ def expand(lever: Lever, written: Mapping[str, Data]) -> tuple[Choice, ...]:
     if not isinstance(first, int | float) or not isinstance(last, int | float) or first >= last:
         raise ValueError("`from` must be smaller than `to`")
     scale = written.get("scale", "linear")
-    steps = written.get(
-        "steps", int(last - first) + 1 if lever.kind == "count" and scale == "linear" else None
-    )
+    steps = written.get("steps", int(last - first) + 1 if lever.kind == "count" and scale == "linear" else None)
     if not isinstance(steps, int) or isinstance(steps, bool) or not 2 <= steps <= _MAX_STEPS:
         raise ValueError(f"`steps` is {steps}: expected a whole number from 2 to {_MAX_STEPS:,}")
     if scale not in ("linear", "log"):

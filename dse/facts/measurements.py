@@ -115,6 +115,8 @@ class Measurements:
     text: Mapping[str, tuple[str, ...]]
     numbers: Mapping[str, tuple[float, ...]]
     """Empty cells are NaN."""
+    lines: tuple[int, ...] = ()
+    """Line of each row in the file, counted from 1 with its header; empty where rows follow the header directly."""
 
     def __len__(self) -> int:
         """Rows."""
@@ -127,11 +129,12 @@ class Measurements:
             self.kind,
             {name: tuple(column[row] for row in rows) for name, column in self.text.items()},
             {name: tuple(column[row] for row in rows) for name, column in self.numbers.items()},
+            tuple(self.lines[row] for row in rows) if self.lines else (),
         )
 
     def mistake(self, row: int, column: str, message: str) -> Mistake:
         """Mistake in a cell; rows are counted from 0, lines of the file from 1 with its header."""
-        return Mistake(self.path, row + 2, 0, column, message)
+        return Mistake(self.path, self.lines[row] if self.lines else row + 2, 0, column, message)
 
 
 def read(path: str | Path) -> Measurements:
@@ -220,7 +223,7 @@ def _typed(columns: Mapping[str, list[str]], kind: Kind, name: str, lines: list[
     if mistakes:
         raise SpecError(mistakes)
     text = {column: tuple(columns.get(column, [""] * size)) for column in TEXT[kind]}
-    return Measurements(name, kind, text, numbers)
+    return Measurements(name, kind, text, numbers, tuple(lines))
 
 
 def _number(cell: str) -> float | None:

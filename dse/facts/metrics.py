@@ -29,26 +29,18 @@ class Metric(NamedTuple):
 METRICS: Mapping[str, Metric] = {
     "cost": Metric("$/task", "lower", "cost of one task of the mixture at the operating point"),
     "throughput": Metric("task/J", "higher", "tasks per second and megawatt of facility power"),
-    "latency": Metric(
-        "1", "lower", "step latency at the percentile of the study over its target, worst agent", True
-    ),
+    "latency": Metric("1", "lower", "step latency at the percentile of the study over its target, worst agent", True),
     "task_latency": Metric("s", "lower", "mean time a task spends in the model, all steps", True),
-    "step_latency": Metric(
-        "s", "lower", "first to last token of a step at the percentile of the study", True
-    ),
+    "step_latency": Metric("s", "lower", "first to last token of a step at the percentile of the study", True),
     "ttft_p50": Metric("s", "lower", "time to the first token, median", True),
     "ttft_p95": Metric("s", "lower", "time to the first token, 95th percentile", True),
     "ttft_p99": Metric("s", "lower", "time to the first token, 99th percentile", True),
     "tpot": Metric("s", "lower", "mean time between output tokens after the first", True),
-    "tokens_per_s_user": Metric(
-        "tok/s", "higher", "output tokens per second that one user sees, 1 / tpot", True
-    ),
+    "tokens_per_s_user": Metric("tok/s", "higher", "output tokens per second that one user sees, 1 / tpot", True),
     "cost_per_mtok": Metric("$/tok", "lower", "cost of output tokens", True),
     "output_tokens_per_s_device": Metric("tok/s", "higher", "output tokens per second and accelerator"),
     "tasks_per_s_device": Metric("task/s", "higher", "tasks per second and accelerator"),
-    "cost_per_device_hour": Metric(
-        "$/s", "lower", "cost of one accelerator with its share of everything, per hour"
-    ),
+    "cost_per_device_hour": Metric("$/s", "lower", "cost of one accelerator with its share of everything, per hour"),
     "energy_per_token": Metric("J/tok", "lower", "facility energy per output token"),
     "energy_per_task": Metric("J/task", "lower", "facility energy per task"),
     "device_power": Metric("W", "lower", "power of one accelerator, most loaded pool"),
@@ -106,15 +98,11 @@ class Objective(Sentence):
             return written
         found = _OBJECTIVE.match(written) if isinstance(written, str) else None
         if not found or found["verb"].lower() not in _VERBS:
-            raise ValueError(
-                f'"{written}": expected a sentence such as "minimize cost" or "maximize throughput"'
-            )
+            raise ValueError(f'"{written}": expected a sentence such as "minimize cost" or "maximize throughput"')
         return {**_subject(found["name"]), "maximize": _VERBS[found["verb"].lower()]}
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "examples": ["minimize cost", "maximize throughput"]}
 
     @model_serializer
@@ -152,9 +140,7 @@ class Requirement(Sentence):
         return {**subject, "at_most": found["sign"] == "<=", "limit": limit}
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "examples": ["ttft_p95 <= 2 s", "domain_power <= 150 kW"]}
 
     @model_serializer

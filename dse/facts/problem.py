@@ -136,14 +136,10 @@ def dump(problem: Problem) -> dict[str, Any]:
         "name": problem.name,
         "question": problem.question,
         "agents": {agent.name: _agent_text(agent) for agent in problem.agents},
-        "levers": {
-            name: [_lever_text(name, choice) for choice in row] for name, row in problem.levers.items()
-        },
+        "levers": {name: [_lever_text(name, choice) for choice in row] for name, row in problem.levers.items()},
         "serving": _written(problem.serving),
         "prices": {**_written(problem.prices), "like": COMPLETE},
-        "uncertainties": {
-            path: _range_text(problem, path, row) for path, row in problem.uncertainties.items()
-        },
+        "uncertainties": {path: _range_text(problem, path, row) for path, row in problem.uncertainties.items()},
         "objectives": [_written(objective) for objective in problem.objectives],
         "require": [_written(requirement) for requirement in problem.require],
         "budget": _written(problem.budget),
@@ -291,9 +287,7 @@ def _uncertainties(study: Study, problem: Problem, source: Source) -> tuple[dict
                 found.append(source.mistake(place, str(error)))
                 continue
             if list(ranges[path]) != sorted(ranges[path]):
-                found.append(
-                    source.mistake(place, "the range is not in order: expected low <= likely <= high")
-                )
+                found.append(source.mistake(place, "the range is not in order: expected low <= likely <= high"))
     return ranges, found
 
 
@@ -321,9 +315,7 @@ def _written(part: Any) -> Any:
 
 def _rows(rows: Mapping[str, Any]) -> dict[str, Any]:
     """Catalog rows as a study says them, complete in themselves."""
-    return {
-        name: {"like": COMPLETE, **part} for name, part in ((n, _without_id(row)) for n, row in rows.items())
-    }
+    return {name: {"like": COMPLETE, **part} for name, part in ((n, _without_id(row)) for n, row in rows.items())}
 
 
 def _without_id(row: Any) -> dict[str, Any]:
@@ -344,13 +336,7 @@ def _range_text(problem: Problem, path: str, row: Range) -> list[str | float | i
 
 def _lever_schema(lever: levers.Lever) -> dict[str, Any]:
     """What a lever may be, with its help."""
-    inert = "; ".join(
-        f"no effect while {other} is {' or '.join(map(str, names))}" for other, names in lever.inert
-    )
-    shown = (
-        units.show(float(lever.default), lever.unit)
-        if isinstance(lever.default, int | float)
-        else lever.default
-    )
+    inert = "; ".join(f"no effect while {other} is {' or '.join(map(str, names))}" for other, names in lever.inert)
+    shown = units.show(float(lever.default), lever.unit) if isinstance(lever.default, int | float) else lever.default
     default = f" Default: {shown}." if lever.default is not None else ""
     return {"description": f"{lever.description}.{default}{f' Note: {inert}.' if inert else ''}".strip()}

@@ -38,9 +38,7 @@ class Quantity:
         number = units.parse(text, self.unit)
         if number < 0 or (self.positive and number == 0):
             raise ValueError(
-                f"{_written(text)}: expected more than zero"
-                if self.positive
-                else f"{_written(text)}: negative"
+                f"{_written(text)}: expected more than zero" if self.positive else f"{_written(text)}: negative"
             )
         if self.maximum is not None and number > self.maximum:
             raise ValueError(f"{_written(text)}: expected at most {units.show(self.maximum, self.unit)}")
@@ -56,9 +54,7 @@ class Quantity:
             serialization=core_schema.plain_serializer_function_ser_schema(self.write, when_used="json"),
         )
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         example = units.EXAMPLES.get(self.unit, f"3 {self.unit}")
         if self.unit == "1":
             return {"type": ["number", "string"], "examples": [float(example)]}
@@ -136,9 +132,7 @@ class Uncertain(Strict, Generic[_Number]):
         return self
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         full = handler.resolve_ref_schema(handler(schema))
         full["required"] = ["likely"]
         short: JsonSchemaValue = {"type": ["string", "number"]}

@@ -228,9 +228,7 @@ class _Builder:
         while depth:
             following = next(events)
             belonging.append(following)
-            depth += isinstance(following, yaml.CollectionStartEvent) - isinstance(
-                following, yaml.CollectionEndEvent
-            )
+            depth += isinstance(following, yaml.CollectionStartEvent) - isinstance(following, yaml.CollectionEndEvent)
         self._anchors[anchor] = belonging
         return iter(belonging[1:])
 
@@ -269,9 +267,7 @@ class _Builder:
             self.report(*_mark(event), path, "a key must be plain text")
             return None
         if event.value == "<<" and event.implicit[0]:
-            self.report(
-                *_mark(event), path, "merge keys are not used here; write the values out, or use `like:`"
-            )
+            self.report(*_mark(event), path, "merge keys are not used here; write the values out, or use `like:`")
             return None
         return str(event.value)
 

@@ -36,9 +36,7 @@ class Serving(Strict):
     """How prefills share an instance: interleaved by chunks, or one after the other."""
     arrival_scv: Ratio = 1.0
     """Squared coefficient of variation of the time between arrivals; 1 is Poisson."""
-    kv_homes: tuple[KvHome, ...] = Field(
-        default=("prefill", "decode", "shared", "append_on_decode"), min_length=1
-    )
+    kv_homes: tuple[KvHome, ...] = Field(default=("prefill", "decode", "shared", "append_on_decode"), min_length=1)
     """Where the KV cache may live under disaggregation."""
     affinity: Fraction = 1.0
     """Share of resumed sessions that are routed to where their KV is."""

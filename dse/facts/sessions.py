@@ -118,9 +118,7 @@ def steps(
     order = np.argsort(agents, kind="stable")
     opens = np.concatenate([[True], np.diff(agents[order]) != 0])[: len(order)]
     columns = [np.asarray(column, dtype=np.float64)[order] for column in tokens[:3]]
-    observation = (
-        np.zeros(len(order)) if tokens.observation is None else np.asarray(tokens.observation, float)[order]
-    )
+    observation = np.zeros(len(order)) if tokens.observation is None else np.asarray(tokens.observation, float)[order]
     cached, fresh, output = columns
     return Steps(
         session=tasks[order],
@@ -184,11 +182,7 @@ def load(path: Path) -> Steps:
     """Read what `save` wrote; nothing in the file is executed. ValueError where it is no step table."""
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         column = {name: np.asarray(file[name], dtype=np.int64) for name in _COLUMNS}
-    if (
-        len({values.shape for values in column.values()}) > 1
-        or column["fresh"].ndim != 1
-        or not column["fresh"].size
-    ):
+    if len({values.shape for values in column.values()}) > 1 or column["fresh"].ndim != 1 or not column["fresh"].size:
         raise ValueError("its columns are empty or differ in length")
     sequence = np.cumsum(column["sequence"])
     context = _contexts(sequence, column["lost"], column["fresh"])

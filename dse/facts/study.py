@@ -68,9 +68,7 @@ class Budget(Strict):
         try:
             units.parse(written, "s")
         except units.UnitError:
-            raise ValueError(
-                f'"{written}": expected a time ("30 s") or a count ("20000 evaluations")'
-            ) from None
+            raise ValueError(f'"{written}": expected a time ("30 s") or a count ("20000 evaluations")') from None
         return {"time": written}
 
     @model_serializer
@@ -81,9 +79,7 @@ class Budget(Strict):
         return time if self.evaluations is None else f"{self.evaluations} evaluations"
 
     @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         full = handler.resolve_ref_schema(handler(schema))
         return {"anyOf": [{"type": "string", "examples": ["30 s", "20000 evaluations"]}, full]}
 

@@ -83,9 +83,7 @@ def native(domain: int, technology: str, domains: int = 1) -> Topology:
     if domains > 1:
         generator = spec.TwoTier(kind="two_tier", domain=inner, domains=domains, devices_per_leaf=domains)
         tiers["scale_out"] = _scale_out()
-    description = (
-        f"{domains} x {size} devices on {technology}" if domains > 1 else f"{size} devices on {technology}"
-    )
+    description = f"{domains} x {size} devices on {technology}" if domains > 1 else f"{size} devices on {technology}"
     return Topology(description=description, tiers=tiers, generator=generator, sources=(wired.source,))
 
 

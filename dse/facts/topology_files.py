@@ -53,9 +53,7 @@ def read_wiring(beside: Path, name: str) -> Wiring:
 def _graphml(path: Path) -> Wiring:
     text = _text(path)
     if _DECLARATION.search(text):
-        raise _refused(
-            path, "declares a DOCTYPE or an ENTITY, which graph files do not need: remove the declaration"
-        )
+        raise _refused(path, "declares a DOCTYPE or an ENTITY, which graph files do not need: remove the declaration")
     try:
         graph = networkx.read_graphml(io.BytesIO(text.encode()))
     except (ParseError, networkx.NetworkXError, KeyError, ValueError) as error:
@@ -97,9 +95,7 @@ def _wiring(
         return Wiring.model_validate(data)
     except ValidationError as error:
         mistakes = [
-            Mistake(
-                str(path), 0, 0, reader.dotted(detail["loc"]), detail["msg"].removeprefix("Value error, ")
-            )
+            Mistake(str(path), 0, 0, reader.dotted(detail["loc"]), detail["msg"].removeprefix("Value error, "))
             for detail in error.errors(include_url=False)
         ]
         raise SpecError(mistakes) from error

@@ -32,11 +32,7 @@ def graph(topology: spec.Topology, bandwidths: Mapping[str, float] | None = None
         `coordinates`. Edges carry `tier`, `share`, `links`, `latency` [s], `medium` and, where it is known,
         `bandwidth` [B/s, one direction].
     """
-    built = (
-        _wired(topology.wiring)
-        if topology.wiring
-        else _BUILDERS[_generator(topology).kind](topology.generator)
-    )
+    built = _wired(topology.wiring) if topology.wiring else _BUILDERS[_generator(topology).kind](topology.generator)
     devices = len(names_of(built, "accelerator"))
     if not 0 < devices <= spec.MAX_DEVICES:
         message = f"has {devices} accelerators; 1 to {spec.MAX_DEVICES} are expected"
@@ -202,9 +198,7 @@ def _clos(devices: int, per_leaf: int, oversubscription: float, tier: str) -> Gr
     return built
 
 
-def _leaf_spine(
-    built: Graph, names: Sequence[str], per_leaf: int, oversubscription: float, tier: str
-) -> None:
+def _leaf_spine(built: Graph, names: Sequence[str], per_leaf: int, oversubscription: float, tier: str) -> None:
     """Join devices by leaf switches with as many spines as a leaf has devices."""
     if len(names) < 2:
         return

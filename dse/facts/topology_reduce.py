@@ -133,9 +133,7 @@ def derive(topology: Topology) -> Coefficients:
             ops=OPS,
             tiers=network.tiers,
             bandwidth=symbols,
-            fixed_bandwidth=np.array(
-                [0.0 if isinstance(t.bandwidth, str) else t.bandwidth for t in described]
-            ),
+            fixed_bandwidth=np.array([0.0 if isinstance(t.bandwidth, str) else t.bandwidth for t in described]),
             hop_latency=np.array([tier.hop_latency.value for tier in described]),
             devices=network.devices,
             domain=domain_size(network),

@@ -103,9 +103,7 @@ def fabric(topology: Topology, built: Graph) -> Fabric:
     accelerators = names_of(built, "accelerator")
     domains = _domains(topology, built, accelerators)
     accelerators.sort(key=domains.__getitem__)
-    both = [
-        (a, b, data) for one, other, data in built.edges(data=True) for a, b in ((one, other), (other, one))
-    ]
+    both = [(a, b, data) for one, other, data in built.edges(data=True) for a, b in ((one, other), (other, one))]
     tier = np.array([tiers.index(data["tier"]) for *_, data in both], dtype=np.int64)
     joins = np.array([described.joins_domain for described in topology.tiers.values()])
     places = [built.nodes[name].get("coordinates", ()) for name in accelerators]
@@ -137,9 +135,7 @@ def _domains(topology: Topology, built: Graph, accelerators: list[str]) -> dict[
         for one, other, data in built.edges(data=True)
         if topology.tiers[data["tier"]].joins_domain and one in inner and other in inner
     )
-    component = {
-        name: index for index, names in enumerate(networkx.connected_components(inner)) for name in names
-    }
+    component = {name: index for index, names in enumerate(networkx.connected_components(inner)) for name in names}
     order: dict[int, int] = {}
     return {name: order.setdefault(component[name], len(order)) for name in accelerators}
 
@@ -255,9 +251,7 @@ def _flows(routing: Routing, demand: Demand) -> Iterator[tuple[_Paths, FloatArra
     same = domain[demand.source] == domain[demand.target]
     for paths, chosen in ((routing.inside, same), (routing.between, ~same)):
         for part in paths:
-            mine = (
-                chosen & (demand.source >= part.start) & (demand.source < part.start + part.distance.shape[0])
-            )
+            mine = chosen & (demand.source >= part.start) & (demand.source < part.start + part.distance.shape[0])
             if mine.any():
                 yield part, _flows_from(routing.fabric, part, Demand(*(column[mine] for column in demand)))
 

@@ -152,9 +152,7 @@ class Dragonfly(Strict):
     def _all_groups_reachable(self) -> Self:
         if self.routers * self.global_links < self.groups - 1:
             ports = self.routers * self.global_links
-            raise ValueError(
-                f"a group has {ports} global links but {self.groups - 1} other groups: add `global_links`"
-            )
+            raise ValueError(f"a group has {ports} global links but {self.groups - 1} other groups: add `global_links`")
         return self
 
 

@@ -205,9 +205,7 @@ def _mooncake(lines: _Lines, block: int) -> Recording:
         time, size, output = (lines.number(line, row, name) for name in MOONCAKE[:3])
         blocks = row.get("hash_ids")
         if not isinstance(blocks, list) or len(blocks) != math.ceil(size / block) or not blocks:
-            lines.report(
-                line, f"expected {math.ceil(size / block)} ids, one per {block} prompt tokens", "hash_ids"
-            )
+            lines.report(line, f"expected {math.ceil(size / block)} ids, one per {block} prompt tokens", "hash_ids")
             continue
         ids = tuple(blocks)
         common = next((place for place, name in enumerate(ids) if name not in last), len(ids))
@@ -239,9 +237,7 @@ def _azure(lines: _Lines) -> Recording:
         try:
             times.append(datetime.fromisoformat(_microseconds(str(row["TIMESTAMP"]))).timestamp())
         except ValueError:
-            lines.report(
-                line, f"{row['TIMESTAMP']!r}: expected a time such as 2023-11-16 18:15:46.68", "TIMESTAMP"
-            )
+            lines.report(line, f"{row['TIMESTAMP']!r}: expected a time such as 2023-11-16 18:15:46.68", "TIMESTAMP")
             continue
         prompt.append(lines.number(line, row, "ContextTokens"))
         output.append(lines.number(line, row, "GeneratedTokens"))

@@ -193,9 +193,7 @@ def exact(value: float, unit: str) -> str | float | int:
     """
     if unit == "1":
         return int(value) if value == int(value) else value
-    prefix, factor = (
-        _prefix(value) if not unit.startswith(("$", "task", "step", "device", "m")) else ("", 1.0)
-    )
+    prefix, factor = _prefix(value) if not unit.startswith(("$", "task", "step", "device", "m")) else ("", 1.0)
     if unit == "tok":
         prefix, factor = "", 1.0
     name = f"{prefix}{unit}"
@@ -358,10 +356,4 @@ def _long_time(value: float) -> str:
 
 def _quoted(value: object) -> str:
     """The value as the user wrote it."""
-    return (
-        f'"{value}"'
-        if isinstance(value, str)
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-    )
+    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)

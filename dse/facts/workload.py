@@ -204,9 +204,7 @@ def load_workload(
     """
     path = _path(id_or_path)
     if policy is not None and policy not in POLICIES:
-        message = (
-            f"{policy} is not a context policy.{did_you_mean(policy, POLICIES)} Known: {listed(POLICIES)}"
-        )
+        message = f"{policy} is not a context policy.{did_you_mean(policy, POLICIES)} Known: {listed(POLICIES)}"
         raise SpecError([Mistake(str(path), 0, 0, "policy", message)])
     try:
         changed = path.stat().st_mtime_ns
@@ -316,9 +314,7 @@ def _path(id_or_path: str | Path) -> Path:
     if isinstance(id_or_path, Path) or text.endswith(SUFFIXES):
         return Path(id_or_path)
     if text not in names():
-        message = (
-            f"{text} is not a workload.{did_you_mean(text, names())} Known: {listed(names())}; or a YAML file"
-        )
+        message = f"{text} is not a workload.{did_you_mean(text, names())} Known: {listed(names())}; or a YAML file"
         raise SpecError([Mistake("", 0, 0, "workload", message)])
     return Path(str(resources.files("dse.facts") / "catalog" / "workloads" / f"{text}.yaml"))
 
@@ -327,9 +323,7 @@ def _table(path: Path, source: reader.Source, name: str) -> sessions.Steps:
     """Step table beside the YAML file."""
     file = path.parent / name
     if Path(name).name != name:
-        raise SpecError(
-            [source.mistake(("table",), f"{name}: expected a file name in the folder of this file")]
-        )
+        raise SpecError([source.mistake(("table",), f"{name}: expected a file name in the folder of this file")])
     try:
         return sessions.load(file)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from dse.facts import units
-from dse.facts.levers import REGISTRY
 from dse.facts.metrics import METRICS
 from dse.insight import wording
 from dse.insight.runs import Opened
@@ -32,7 +30,7 @@ def compare(first: tuple[Opened, int], second: tuple[Opened, int], names: tuple[
     levers = [front.levers(row) for front, row in zip(fronts, rows, strict=True)]
     maps = [mapping_words(front, row) for front, row in zip(fronts, rows, strict=True)]
     choices = {
-        name: (lever_word(name, levers[0].get(name, "")), lever_word(name, levers[1].get(name, "")))
+        name: (wording.lever_word(name, levers[0].get(name, "")), wording.lever_word(name, levers[1].get(name, "")))
         for name in dict.fromkeys((*levers[0], *levers[1]))
         if levers[0].get(name) != levers[1].get(name)
     }
@@ -89,11 +87,3 @@ def _verdict(name: str, ratio: float) -> str:
 def mapping_words(front: ParetoSet, row: int) -> dict[str, str]:
     """How software uses one design, codes in words."""
     return {name: front.question.word(name, code) for name, code in front.mapping(row).items()}
-
-
-def lever_word(name: str, choice: str | float | int) -> str:
-    """Choice of a lever with its unit."""
-    lever = REGISTRY.get(name)
-    if isinstance(choice, str) or lever is None or lever.unit == "1":
-        return str(choice)
-    return units.show(float(choice), lever.unit)

@@ -19,7 +19,7 @@ from dse.physics.calibration import IDEAL, PROVISIONAL, Calibration
 from dse.physics.closed_loop import Engine
 from dse.search import calibrate, calibrate_serving, serving_runs, tables
 from dse.search.constants import Constants, constants
-from dse.search.kernels import kernel_groups, kernel_seconds
+from dse.search.kernels import KernelGroup, kernel_groups, kernel_seconds, library_groups
 
 Files = Mapping[Kind, Measurements]
 """Measurements without problems, at most one file of each kind."""
@@ -99,7 +99,7 @@ def cross_validate(files: Files, by: str, progress: Callable[[str], None] = lamb
         left = _only(files.get("kernels"), name) if by == "device" else None
         for group, pair in _kernel_pairs(left, own).items():
             kernels.setdefault(group, []).append(pair)
-    joined = {name: Pair(*map(np.concatenate, zip(*pairs, strict=True))) for name, pairs in kernels.items()}
+    joined = {name: _joined(pairs) for name, pairs in kernels.items()}
     spans = _spans(files["serving"], others) if others is not None else {}
     return _scored(files, by, found, joined)._replace(starts=spans)
 
@@ -180,11 +180,24 @@ def _only(table: Measurements | None, device: str) -> Measurements | None:
 
 def _kernel_pairs(table: Measurements | None, own: Constants) -> dict[str, Pair]:
     """Times of measured kernels by operator class."""
-    groups = kernel_groups(table) if table is not None else []
-    return {
-        group.name: Pair(kernel_seconds(group, own.calibration), group.seconds, kernel_seconds(group, IDEAL))
-        for group in groups
-    }
+    if table is None:
+        return {}
+
+    def pair(group: KernelGroup) -> Pair:
+        return Pair(kernel_seconds(group, own.calibration), group.seconds, kernel_seconds(group, IDEAL))
+
+    made = {group.name: pair(group) for group in kernel_groups(table)}
+    library = [pair(group) for group in library_groups(table)]
+    return made | ({LIBRARY: _joined(library)} if library else {})
+
+
+LIBRARY = "library"
+"""Collectives of a communication library, of all operations."""
+
+
+def _joined(pairs: Sequence[Pair]) -> Pair:
+    """Several classes as one."""
+    return Pair(*map(np.concatenate, zip(*pairs, strict=True)))
 
 
 def _scored(files: Files, by: str, found: Mapping[Kind, FloatArray], kernels: Mapping[str, Pair]) -> Folds:

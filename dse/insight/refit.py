@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dse.facts import catalog
 from dse.facts.calibration import CalibrationFile
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.measurements import Kind, Measurements, read
+from dse.facts.measurements import Kind, Measurements, read, unknown_name
 from dse.facts.names import find_device
 from dse.insight.folds import Folds, cross_validate
 from dse.physics.calibration import PROVISIONAL
 from dse.search import calibrate, calibrate_serving, tables
 from dse.search.calibrate import Residuals
 from dse.search.constants import Constants, constants, to_file
+from dse.search.kernels import KINDS, WIDTHS
 
 METHOD = "scipy least_squares, soft_l1 on logarithms of predicted over measured time; classes weighted alike"
 """How constants are fitted, for the provenance."""
@@ -44,10 +46,7 @@ def measurements(paths: Sequence[Path]) -> dict[Kind, Measurements]:
             if table.kind in found:
                 again = f"is a second file of {table.kind}: join it with {found[table.kind].path}"
                 raise SpecError([Mistake(str(path), 0, 0, "", again)])
-            if table.kind != "kernels":
-                tables.refuse(table)
-            else:
-                _refuse_unmeasured(table)
+            _refuse_unusable(table)
             found[table.kind] = table
         except SpecError as error:
             mistakes += error.mistakes
@@ -56,20 +55,36 @@ def measurements(paths: Sequence[Path]) -> dict[Kind, Measurements]:
     return found
 
 
-def _refuse_unmeasured(table: Measurements) -> None:
-    """SpecError with the kernels whose time is missing or whose device nobody knows."""
-    known = [find_device(name) is not None for name in table.text["device"]]
+def _refuse_unusable(table: Measurements) -> None:
+    """SpecError with the rows that nothing can be fitted to."""
+    if table.kind != "kernels":
+        tables.refuse(table)
+    if table.kind == "serving" and not calibrate_serving.usable(table).any():
+        raise SpecError([Mistake(table.path, 0, 0, "mode", "no aggregated run has both a TTFT and a TPOT")])
+    time = {"kernels": "latency_us", "steps": "reference_s"}.get(table.kind)
     wrong = [
-        table.mistake(row, column, message)
-        for row, time in enumerate(table.numbers["latency_us"])
-        for column, message, bad in (
-            ("latency_us", "is empty or 0; expected a time in microseconds", not time > 0),
-            ("device", f'there is no device "{table.text["device"][row]}" in the catalog', not known[row]),
-        )
-        if bad
+        table.mistake(row, time, "is empty or 0; a fit needs the measured time")
+        for row, value in enumerate(table.numbers[time] if time else ())
+        if time and not value > 0
     ]
+    wrong += _unknown_kernels(table) if table.kind == "kernels" else []
     if wrong:
         raise SpecError(wrong)
+
+
+def _unknown_kernels(table: Measurements) -> list[Mistake]:
+    """Kernels on devices and in number formats that nobody knows."""
+    devices, formats = table.text["device"], table.text["dtype"]
+    made = [
+        table.mistake(row, "device", unknown_name("device", name, catalog.names("accelerators")))
+        for row, name in enumerate(devices)
+        if find_device(name) is None
+    ]
+    return made + [
+        table.mistake(row, "dtype", f'"{name}" is no format of kernels; expected one of {", ".join(WIDTHS)}')
+        for row, (name, kind) in enumerate(zip(formats, table.text["kind"], strict=True))
+        if kind in KINDS and name not in WIDTHS
+    ]
 
 
 def refit(

@@ -41,7 +41,7 @@ def _row(line: Line) -> tuple[str, ...]:
         percent(ours.mean),
         percent(ours.p90),
         f"{100 * ours.bias:+.1f} %",
-        f"{ours.spearman:.3f}",
+        f"{ours.spearman:.3f}" if ours.rows > 2 else "–",
         "" if line.peer is None and line.limit is None else others,
     )
 

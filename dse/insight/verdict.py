@@ -131,8 +131,9 @@ def settled(found: Sequence[Mapping[str, Any]]) -> list[Sentence]:
     words = []
     for item in found:
         loss = item.get("loss")
-        why = f"{item['next']} is {wording.percent(loss)} behind" if loss is not None else "the rest is infeasible"
-        words.append(f"{item['lever']} = {item['value']} ({why})")
+        value, other = (wording.lever_word(item["lever"], item[key]) for key in ("value", "next"))
+        why = f"{other} is {wording.percent(loss)} behind" if loss is not None else "the rest is infeasible"
+        words.append(f"{item['lever']} = {value} ({why})")
     return [Sentence("settled", "; ".join(words))] if words else []
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dse.facts import units
+from dse.facts.levers import REGISTRY
 from dse.search.frontier import INERT, ParetoSet, shown
 
 NONE = "none"
@@ -227,3 +228,11 @@ def front_design(front: ParetoSet, row: int, agents: Sequence[str], names: Mappi
     line = design(levers, front.mapping(row), agents, names)
     added = [word for word in extras(levers) if not word.startswith("KV")] if len(agents) > 1 else []
     return ", ".join([line, *added])
+
+
+def lever_word(name: str, choice: str | float | int) -> str:
+    """Choice of a lever with its unit."""
+    lever = REGISTRY.get(name)
+    if isinstance(choice, str) or lever is None or lever.unit == "1":
+        return str(choice)
+    return units.show(float(choice), lever.unit)

@@ -93,9 +93,7 @@ def chunked_area(new: FloatArray, cached: FloatArray, chunk: float) -> FloatArra
     return (end - start) * (end + start) / 2 + beyond * chunk / 2
 
 
-def score_flop(
-    area: FloatArray, heads: FloatArray | float, key_width: float, value_width: float
-) -> FloatArray:
+def score_flop(area: FloatArray, heads: FloatArray | float, key_width: float, value_width: float) -> FloatArray:
     r"""FLOP of attention scores and of the weighted sum of values.
 
     .. math:: F = 2 h\,(d_{key} + d_{value})\,A                                           (A4)

@@ -288,9 +288,7 @@ def saturating_batch(
     return np.asarray(np.ceil(np.exp2(high) * (1 - _ROUNDING)), float)
 
 
-def regime(
-    oi: FloatArray, ridge: FloatArray, b_cap: FloatArray, b_wanted: FloatArray, near: float = NEAR
-) -> IntArray:
+def regime(oi: FloatArray, ridge: FloatArray, b_cap: FloatArray, b_wanted: FloatArray, near: float = NEAR) -> IntArray:
     r"""Quadrant of a design point: which supply binds.
 
     .. math:: \text{high OI}: OI \ge 0.9\,OI_{ridge}, \qquad

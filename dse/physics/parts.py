@@ -161,9 +161,7 @@ def _indexer(shape: Shape, width: Width, share: Split) -> Part:
     """Selection of the tokens to attend to: projections, scores over all cached keys."""
     if not shape.index_n_heads:
         return Part()
-    projections = _linear(
-        indexer_gemms(shape), shape.n_full_layers, share.rows, width.weight, width.activation
-    )
+    projections = _linear(indexer_gemms(shape), shape.n_full_layers, share.rows, width.weight, width.activation)
     requests = share.requests / share.cp * shape.n_full_layers
     area = attention.causal_area(share.new, share.cached)
     return projections._replace(

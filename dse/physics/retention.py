@@ -140,7 +140,8 @@ def collapses(
     without bound: the cold state is absorbing. A stated approximation of first order in the response time.
     Source: derived here; the effect is the metastable failure of Bronson et al., HotOS 2021.
 
-    >>> collapses(np.array([0.05, 0.05]), np.array([1.0, 1.0]), np.array([30.0, 1.2]), 0.7, np.array([4.0, 4.0])).tolist()
+    >>> miss, idle = np.array([0.05, 0.05]), np.array([4.0, 4.0])
+    >>> collapses(miss, np.array([1.0, 1.0]), np.array([30.0, 1.2]), 0.7, idle).tolist()
     [True, False]
     """
     at_point = warm_work + miss * (cold_work - warm_work)

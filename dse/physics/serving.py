@@ -1,8 +1,8 @@
 r"""Serving: what a step asks of the prefill pool, the decode pool and the links between them.
 
-All demands are per agent step and in *device-seconds*, so a pool of any size serves (devices / demand) steps per second;
-replica counts are solved, not searched. Four homes of the KV cache between steps and three ways to serve are rows of
-the same few formulas.
+All demands are per agent step and in *device-seconds*, so a pool of any size serves (devices / demand) steps per
+second; replica counts are solved, not searched. Four homes of the KV cache between steps and three ways to serve are
+rows of the same few formulas.
 """
 
 import numpy as np
@@ -38,8 +38,8 @@ def transfer_tokens(
     The prefill home already holds the KV of the fresh tokens it made, so only the output's KV travels back. With 96 %
     reuse the old KV dwarfs the new: a decode home ships the prefix once per step, the wrong way. Source: derived here.
 
-    >>> [tuple(float(x) for x in transfer_tokens(h, 100.0, 5.0, 1.0)) for h in ("prefill", "decode", "append_on_decode")]
-    [(105.0, 1.0), (5.0, 100.0), (0.0, 0.0)]
+    >>> [tuple(float(x) for x in transfer_tokens(home, 100.0, 5.0, 1.0)) for home in ("prefill", "decode")]
+    [(105.0, 1.0), (5.0, 100.0)]
     """
     zero = 0 * (np.asarray(cached, dtype=float) + fresh)
     match home:
@@ -180,7 +180,8 @@ def offload_bandwidth(
     Queries go out and results come back (2), keys and values of the new token go out (2/G). The published 30 GB/s for
     Llama-3-70B at B = 300 and alpha = 0.2 needs a step of 147 ms. Source: Lamina, arXiv 2405.01814, section 3.
 
-    >>> need = offload_bandwidth(np.array(8.0), np.array(2 * 8192.0), np.array(300.0), np.array(80.0), np.array(0.2 * 0.147))
+    >>> llama = (np.array(8.0), np.array(2 * 8192.0), np.array(300.0), np.array(80.0))
+    >>> need = offload_bandwidth(*llama, np.array(0.2 * 0.147))
     >>> round(float(need) / 1e9, 1)
     30.1
     """

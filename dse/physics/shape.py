@@ -164,9 +164,7 @@ def shape(**fields: object) -> Shape:
         ffn_matrices=FFN_MATRICES - int(str(given.get("mlp", "")).startswith("relu2")),
         n_moe_layers=n_moe,
         first_k_dense=first_k_dense if n_experts else 0,
-        shared_intermediate=_count(
-            given, "shared_intermediate", _count(given, "n_shared_experts") * moe_width
-        ),
+        shared_intermediate=_count(given, "shared_intermediate", _count(given, "n_shared_experts") * moe_width),
         norms_per_layer=_count(given, "norms_per_layer", 1 if single else NORMS_PER_LAYER),
         vision_params=float(_count(given, "vision_params")),
     )

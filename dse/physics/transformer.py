@@ -116,11 +116,9 @@ def parameters(shape: Shape) -> Parameters:
     expert = float(elements(ffn_gemms(shape, shape.moe_intermediate, _WHOLE, shape.expert_bias)))
     embedding = float(shape.vocab * shape.hidden)
     return Parameters(
-        attention=softmax_layers
-        * (float(elements(attention_gemms(shape, _WHOLE))) + _attention_vectors(shape)),
+        attention=softmax_layers * (float(elements(attention_gemms(shape, _WHOLE))) + _attention_vectors(shape)),
         indexer=shape.n_full_layers * (float(elements(indexer_gemms(shape))) + 2 * shape.index_head_dim),
-        recurrent=shape.n_linear_layers
-        * (float(elements(linear_gemms(shape, _WHOLE))) + _linear_vectors(shape))
+        recurrent=shape.n_linear_layers * (float(elements(linear_gemms(shape, _WHOLE))) + _linear_vectors(shape))
         + shape.n_mamba_layers * (float(elements(mamba_gemms(shape, _WHOLE))) + _mamba_vectors(shape)),
         dense_ffn=shape.n_dense_layers * float(elements(ffn_gemms(shape, shape.intermediate, _WHOLE))),
         router=shape.n_moe_layers * float(elements(router_gemms(shape))),

@@ -25,6 +25,9 @@ WIDTHS = {"bfloat16": 2.0, "half": 2.0, "fp8": 1.0, "fp8_block": 1.0, "w4a16_mxf
 COMPUTED = {"w4a16_mxfp4": 2.0}
 """Width computed with where it is not the stored one [B]."""
 
+_NEVER = 1e-3
+"""Bandwidth at which an algorithm is never chosen [B/s]."""
+
 _SWIGLU = 3
 _INTO_EXPERT = 2
 _MICRO = 1e-6
@@ -83,6 +86,32 @@ def kernel_groups(table: Measurements) -> list[KernelGroup]:
         index = [row for row, own in enumerate(table.text["kind"]) if own == kind]
         if index:
             made.append(_group(name, _Rows(table, index), build))
+    return made
+
+
+def library_groups(table: Measurements) -> list[KernelGroup]:
+    """Collectives of a communication library, by operation; no constant is fitted to them.
+
+    Parameters
+    ----------
+    table : Measurements               of kind `kernels`
+
+    Returns
+    -------
+    list of KernelGroup                one per operation that occurs
+    """
+    made = []
+    for name, build in _LIBRARY.items():
+        pairs = zip(table.text["kind"], table.text["op"], strict=True)
+        index = [row for row, own in enumerate(pairs) if own == ("nccl_collective", name)]
+        if index:
+            group = _group(name, _Rows(table, index), build)
+            direct = group.links.direct
+            if direct is not None:  # a library does not send to all at once, as engines do with short messages
+                group = group._replace(
+                    links=group.links._replace(direct=direct._replace(bandwidth=np.full_like(direct.bandwidth, _NEVER)))
+                )
+            made.append(group)
     return made
 
 
@@ -235,9 +264,14 @@ def _experts(rows: _Rows) -> _Demand:
 
 
 def _library(rows: _Rows) -> _Demand:
-    """Gathers of a library; the result is what the benchmark counts."""
+    """Gathers and scatters of a library; the gathered whole is what the benchmark counts."""
     members = rows.number("num_gpus")
     return _Demand(message="all_gather", size=rows.number("message_bytes") / members, members=members)
+
+
+def _exchange(rows: _Rows) -> _Demand:
+    """All-to-all of a library; what one member holds is what the benchmark counts."""
+    return _Demand(message="dispatch", size=rows.number("message_bytes"), members=rows.number("num_gpus"))
 
 
 def _reduction(rows: _Rows) -> _Demand:
@@ -252,3 +286,13 @@ _BUILDERS: dict[str, tuple[str, Callable[[_Rows], _Demand]]] = {
     "experts": ("moe", _experts),
     "all_reduce": ("custom_allreduce", _reduction),
 }
+
+_LIBRARY: dict[str, Callable[[_Rows], _Demand]] = {
+    "all_gather": _library,
+    "reduce_scatter": _library,
+    "alltoall": _exchange,
+    "all_reduce": _reduction,
+}
+
+KINDS = frozenset(kind for kind, _ in _BUILDERS.values())
+"""Kinds of kernels that constants are fitted to."""

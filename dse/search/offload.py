@@ -4,16 +4,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dse.arrays import BoolArray, FloatArray
+from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.physics import serving
 from dse.physics.calibration import pick
-from dse.search.passes import WIDTH
+from dse.physics.intensity import attention_oi_limit
+from dse.search.passes import WIDTH, compute_rate
 from dse.search.rows import Rows
 from dse.search.sides import DecodeSide
 
 if TYPE_CHECKING:
     from dse.search.block import Block
     from dse.search.plan import Plan
+
+HOP_LATENCY = 5e-6
+"""Latency between two device types over the network [s]. Source: planner constant between racks of AIConfigurator
+(Apache-2.0), range 1 to 10 us; an estimate."""
 
 
 def offloaded(
@@ -43,18 +48,17 @@ def offloaded(
     kv = np.asarray([plan.kv_token(agent, str(choice)) for choice in plan.problem.levers["kv_dtype"]])
     request = kv[block.kv_dtype[rows.design[moved]]] * item.load.decode_context
     batch, rest = decode.batch[moved], decode.step_time_full[moved] * (1 - attention_share[moved])
-    speed = plan.fleet.memory_bandwidth[second] * pick(width, plan.calibration.attention, "memory")
+    rate = attention_rate(plan, agent, second, width)
+    floor = model.n_layers * np.asarray(pick(width, plan.calibration.attention, "floor"))
     usable = block.decode.usable[rows.design[moved], 1]
-    count = np.maximum(batch * request / (speed * rest), 2 * batch * request / usable)
-    attention = batch * request / (speed * count)
+    held = batch * request
+    count = np.ceil(np.maximum(held / (rate * np.maximum(rest - floor, floor)), 2 * held / usable))
+    attention = held / (rate * count) + floor
     link = np.minimum(decode.bandwidth[moved] * devices[moved], block.decode.bandwidth[rows.design[moved], 1] * count)
     group = np.asarray(model.n_heads / max(model.n_kv_heads, 1), dtype=float)
-    crossing = (
-        serving.offload_bandwidth(
-            group, np.asarray(2.0 * model.hidden), batch, np.asarray(float(model.n_layers)), np.ones(batch.size)
-        )
-        / link
-    )
+    width_bytes, layers = np.asarray(2.0 * model.hidden), np.asarray(float(model.n_layers))
+    sent = serving.offload_bandwidth(group, width_bytes, batch, layers, np.ones(batch.size)) / link
+    crossing = sent + 2 * layers * (plan.calibration.network.alpha + HOP_LATENCY)
     step = 2 * np.maximum(rest, attention) + crossing
     ratio = count / devices[moved]
     slots = 2 * decode.slots[moved]
@@ -88,3 +92,12 @@ def offloaded(
         column[moved] = values
         columns[name] = column
     return DecodeSide(**columns)
+
+
+def attention_rate(plan: "Plan", agent: int, device: IntArray, width: FloatArray) -> FloatArray:
+    """KV that one device of each type attends to per second, at its memory or its compute roof [B/s]."""
+    model, curves = plan.classes[agent].model, plan.calibration.attention
+    bandwidth = plan.fleet.memory_bandwidth[device] * pick(width, curves, "memory")
+    peaks = np.asarray([compute_rate(plan.problem.devices[name], "bf16")[0] for name in plan.devices])
+    intensity = np.asarray([attention_oi_limit(model, float(kv)) for kv in width])
+    return np.asarray(np.minimum(bandwidth, peaks[device] * curves.bf16.compute / intensity))

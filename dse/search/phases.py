@@ -184,7 +184,8 @@ def prefill_table(site: Site, load: Load, chunks: tuple[int, ...]) -> PrefillTab
 
 def decode_table(site: Site, load: Load, how: Decoding) -> DecodeTable:
     """Time the decode mappings of a site that fit its memory, and keep the undominated ones."""
-    grid = mappings.decode_grid(site.shape, site.reach, how.batches)
+    stages = (1,) if how.attention_elsewhere else site.reach.stages
+    grid = mappings.decode_grid(site.shape, site.reach._replace(stages=stages), how.batches)
     held = ledger(site.shape, site.precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.decode_context, site.shape.sliding_window)
     here = 0.0 if how.attention_elsewhere else 1.0

@@ -66,7 +66,7 @@ def evaluate_points(at: Setting) -> PointColumns:
     prefill_seconds = np.where(at.colocated, 0.0, np.maximum(work.prefill, links.prefill))
     own = work.decode * active.step_time / at.decode.step_time + work.append
     decode_seconds = np.maximum(own, links.decode)
-    share = np.minimum(work.append / decode_seconds, 0.99)
+    share = np.minimum(at.operation.utilisation * work.append / decode_seconds, 0.99)
     tpot = serving.shared_pass_time(active.step_time, share)
     tpot_full = serving.shared_pass_time(active.step_time_full, share)
     waited = wait(at, held, tpot, tpot_full)

@@ -94,9 +94,7 @@ def test_choices_are_in_si_and_defaults_are_filled_in(small: Problem) -> None:
     assert list(small.levers) == list(levers.REGISTRY)
     assert small.levers["decode.host_memory"] == (0.0, 512e9)
     assert small.levers["decode.memory_scale"] == (1.0, 1.5, 2.0)
-    assert small.levers["pool.capacity"] == pytest.approx(
-        (256e9, 508.97e9, 1011.9e9, 2011.9e9, 4e12), rel=1e-4
-    )
+    assert small.levers["pool.capacity"] == pytest.approx((256e9, 508.97e9, 1011.9e9, 2011.9e9, 4e12), rel=1e-4)
     assert small.levers["draft_length"] == (0, 1, 2, 3)
     assert small.levers["weight_dtype"] == ("fp8",)
     assert small.levers["kv_dtype"] == ("bf16",)
@@ -157,9 +155,7 @@ def test_catalog_part_can_be_changed_and_a_field_removed(written: Write) -> None
         ("pool.capacity", "{from: 1 TB, to: 2 TB, steps: 2}", "pool.capacity", (1e12, 2e12)),
     ],
 )
-def test_lever_is_overridden(
-    written: Write, name: str, text: str, lever: str, choices: tuple[object, ...]
-) -> None:
+def test_lever_is_overridden(written: Write, name: str, text: str, lever: str, choices: tuple[object, ...]) -> None:
     assert load(written(STUDY), {name: text}).levers[lever] == choices
 
 
@@ -193,9 +189,7 @@ def test_wrong_override_is_named_like_a_line_of_the_file(written: Write) -> None
 def test_study_extends_another_one(written: Write, tmp_path: Path) -> None:
     base = written(STUDY)
     variant = tmp_path / "variant.yaml"
-    variant.write_text(
-        "extends: study.yaml\nname: variant\nconstants: {decode.device: h100_sxm}\nprices: spot_2026\n"
-    )
+    variant.write_text("extends: study.yaml\nname: variant\nconstants: {decode.device: h100_sxm}\nprices: spot_2026\n")
     extended, original = load(variant), load(base)
     assert (extended.name, extended.prices.id) == ("variant", "spot_2026")
     assert extended.levers["decode.device"] == ("h100_sxm",)
@@ -282,10 +276,7 @@ NUMBERS = {
 @given(
     quantities=st.fixed_dictionaries(
         {},
-        optional={
-            name: st.lists(number, min_size=1, max_size=3, unique=True)
-            for name, (_, number) in NUMBERS.items()
-        },
+        optional={name: st.lists(number, min_size=1, max_size=3, unique=True) for name, (_, number) in NUMBERS.items()},
     ),
     devices=st.lists(st.sampled_from(["h100_sxm", "h200_sxm", "mi300x", "gaudi3"]), min_size=1, unique=True),
     serving=st.fixed_dictionaries(
@@ -308,9 +299,7 @@ def test_any_study_is_written_and_read_back(
     limit: float,
     seed: int,
 ) -> None:
-    chosen = {
-        name: [f"{number} {NUMBERS[name][0]}" for number in numbers] for name, numbers in quantities.items()
-    }
+    chosen = {name: [f"{number} {NUMBERS[name][0]}" for number in numbers] for name, numbers in quantities.items()}
     study = {
         "version": 1,
         "name": "any",

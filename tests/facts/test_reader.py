@@ -65,9 +65,7 @@ def test_words_for_truth_values_are_refused(word: str) -> None:
     assert "can be read as yes/no or as text" in refusal(f"a: {word}")
 
 
-@pytest.mark.parametrize(
-    "number", ["010", "0x1F", "0o17", "0b11", "1:30", "1:30:00", "1_000", ".inf", "-.INF", ".nan"]
-)
+@pytest.mark.parametrize("number", ["010", "0x1F", "0o17", "0b11", "1:30", "1:30:00", "1_000", ".inf", "-.INF", ".nan"])
 def test_numbers_with_two_readings_are_refused(number: str) -> None:
     assert refusal(f"a: {number}").startswith("f.yaml:1:4  a  `")
 
@@ -153,9 +151,7 @@ def test_every_complaint_of_the_validator_has_its_place(tmp_path: Path) -> None:
 
 def test_valid_file_becomes_its_type(tmp_path: Path) -> None:
     path = tmp_path / "devices.yaml"
-    path.write_text(
-        "devices: {a: {name: a, memory: {capacity: 80 GB, bandwidth: 3.35 TB/s}, price: 14 $/GB}}\n"
-    )
+    path.write_text("devices: {a: {name: a, memory: {capacity: 80 GB, bandwidth: 3.35 TB/s}, price: 14 $/GB}}\n")
     device = reader.validate_file(Devices, path).devices["a"]
     assert device.memory.bandwidth == 3.35e12
     assert device.price is not None
@@ -163,11 +159,7 @@ def test_valid_file_becomes_its_type(tmp_path: Path) -> None:
 
 
 PLAIN = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=12),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=12,
 )

@@ -122,9 +122,7 @@ def test_curves_equal_the_sum_over_steps_on_the_grid(table: Steps, near: float) 
     kept = np.minimum(table.cached, SHARED)
     assert found.at("occupancy", retention) == pytest.approx((wait + tail) / len(table))
     assert found.at("miss_tokens", retention) == pytest.approx((table.cached - kept)[late].sum() / len(table))
-    assert found.at("miss_area", retention) == pytest.approx(
-        ((table.cached**2 - kept**2) / 2)[late].sum() / len(table)
-    )
+    assert found.at("miss_area", retention) == pytest.approx(((table.cached**2 - kept**2) / 2)[late].sum() / len(table))
 
 
 @laws
@@ -191,9 +189,7 @@ def quantile_errors(workload_id: str, count: int = 60) -> np.ndarray:
             factor[random.integers(4)] += 0.1
             factor /= actual.mean(axis=1)
             exact = np.quantile(factor @ actual, levels)
-            errors.append(
-                np.abs(atoms.quantile(factor @ atoms._features(places), weight, levels) / exact - 1)
-            )
+            errors.append(np.abs(atoms.quantile(factor @ atoms._features(places), weight, levels) / exact - 1))
     return np.array(errors)
 
 

@@ -20,16 +20,12 @@ LATENCY = {"value": "1 us", "source": "test"}
 
 
 def made(tiers: tuple[str, ...] = ("scale_up",), reducing: bool = False, **generator: object) -> Topology:
-    described = {
-        name: {"bandwidth": name, "hop_latency": LATENCY, "in_network_reduction": reducing} for name in tiers
-    }
+    described = {name: {"bandwidth": name, "hop_latency": LATENCY, "in_network_reduction": reducing} for name in tiers}
     data = {"description": "test", "sources": ["test"], "tiers": described, "generator": generator}
     return Topology.model_validate(data)
 
 
-def reduced(
-    tiers: tuple[str, ...] = ("scale_up",), reducing: bool = False, **generator: object
-) -> Coefficients:
+def reduced(tiers: tuple[str, ...] = ("scale_up",), reducing: bool = False, **generator: object) -> Coefficients:
     return derive(made(tiers, reducing, **generator))
 
 

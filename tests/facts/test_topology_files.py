@@ -104,9 +104,7 @@ def test_links_of_a_device_carry_at_most_its_bandwidth_per_tier(path):
                 assert sum(links) <= 1 + 1e-12
 
 
-@pytest.mark.parametrize(
-    "body", [WIRING, "file: g.graphml\n", "file: g.json\n"], ids=["yaml", "graphml", "node_link"]
-)
+@pytest.mark.parametrize("body", [WIRING, "file: g.graphml\n", "file: g.json\n"], ids=["yaml", "graphml", "node_link"])
 def test_three_ways_to_write_a_graph_are_the_same(tmp_path, body):
     (tmp_path / "g.graphml").write_text(GRAPHML)
     (tmp_path / "g.json").write_text(json.dumps(NODE_LINK))
@@ -189,9 +187,7 @@ def test_bad_topology_is_refused_with_its_place(tmp_path, body, expected):
     assert expected in message
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("g.txt", ".graphml or .json"), ("absent.graphml", "cannot be read")]
-)
+@pytest.mark.parametrize(("name", "expected"), [("g.txt", ".graphml or .json"), ("absent.graphml", "cannot be read")])
 def test_graph_file_that_cannot_be_used_is_named(tmp_path, name, expected):
     message = refusal(written(tmp_path, f"file: {name}\n"))
     assert name in message

@@ -31,9 +31,7 @@ def wired(nodes: dict[str, dict[str, str]], edges: list[tuple[str, str, str, flo
         "tiers": {name: tier | {"bandwidth": name} for name in TIERS},
         "wiring": {
             "nodes": nodes,
-            "edges": [
-                {"ends": (one, other), "tier": tier, "share": share} for one, other, tier, share in edges
-            ],
+            "edges": [{"ends": (one, other), "tier": tier, "share": share} for one, other, tier, share in edges],
         },
     }
     return Topology.model_validate(data)
@@ -148,9 +146,7 @@ def test_equal_cost_routing_is_optimal_in_symmetric_networks(generator):
     np.testing.assert_allclose(found.traffic[found.ops.index("all_to_all"), -1, 0], bound, rtol=1e-7)
 
 
-def max_flow(
-    topology: Topology, bandwidths: dict[str, float], senders: list[str], receivers: list[str]
-) -> float:
+def max_flow(topology: Topology, bandwidths: dict[str, float], senders: list[str], receivers: list[str]) -> float:
     directed = networkx.DiGraph()
     passable = [name for name, data in graph(topology).nodes(data=True) if data["kind"] != "memory"]
     for one, other, data in graph(topology, bandwidths).edges(data=True):
@@ -198,10 +194,7 @@ def test_transfer_of_a_shipped_topology_is_its_max_flow(name, rates):
     topology = load_topology(SHIPPED / f"{name}.yaml")
     found, built = derive(topology), graph(topology)
     devices = [node for node, data in built.nodes(data=True) if data["kind"] == "accelerator"]
-    roles = {
-        role: [node for node in devices if built.nodes[node]["role"] == role]
-        for role in ("prefill", "decode")
-    }
+    roles = {role: [node for node in devices if built.nodes[node]["role"] == role] for role in ("prefill", "decode")}
     senders = roles["prefill"] or devices[: len(devices) // 2]
     receivers = roles["decode"] or devices[len(devices) // 2 :]
     bandwidths = dict(zip(found.bandwidth, rates, strict=False))
@@ -230,9 +223,7 @@ def test_parallel_links_never_slow_a_collective(topology, factors):
     assert (after.traffic <= before.traffic * (1 + 1e-9)).all()
     rate = np.ones(2)
     for cut in ("transfer", "memory_flow", "bisection"):
-        assert flow_bandwidth(getattr(after, cut), rate) >= flow_bandwidth(getattr(before, cut), rate) * (
-            1 - 1e-6
-        )
+        assert flow_bandwidth(getattr(after, cut), rate) >= flow_bandwidth(getattr(before, cut), rate) * (1 - 1e-6)
 
 
 @QUICK

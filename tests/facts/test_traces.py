@@ -17,9 +17,7 @@ HEADER = "session,gap_s,cached_tokens,fresh_tokens,output_tokens\n"
 
 
 def mooncake(*requests: tuple[int, int, int, list[int]]) -> str:
-    return "".join(
-        json.dumps(dict(zip(traces.MOONCAKE, request, strict=True))) + "\n" for request in requests
-    )
+    return "".join(json.dumps(dict(zip(traces.MOONCAKE, request, strict=True))) + "\n" for request in requests)
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -133,9 +131,7 @@ def test_burstiness_of_known_processes() -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4000), st.integers(1, 99)), min_size=1, max_size=20)
-)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4000), st.integers(1, 99)), min_size=1, max_size=20))
 def test_own_columns_are_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int, int]]
 ) -> None:
@@ -147,9 +143,7 @@ def test_own_columns_are_read_as_written(
 
 
 def test_a_trace_becomes_a_class_that_can_be_written_and_loaded(tmp_path: Path) -> None:
-    text = mooncake(
-        *((3000 * k, 600 + 700 * k, 10 + k, list(range(2 + (89 + 700 * k) // 512))) for k in range(8))
-    )
+    text = mooncake(*((3000 * k, 600 + 700 * k, 10 + k, list(range(2 + (89 + 700 * k) // 512))) for k in range(8)))
     path = written(tmp_path, "My Trace.jsonl", text)
     found = from_trace(path)
     assert found.id == "trace_my_trace"

@@ -80,9 +80,7 @@ def test_published_percentiles_of_the_coding_class() -> None:
     levels = [10, 25, 50, 75, 90, 95, 99]
     fresh = np.percentile(table.fresh[~table.first], levels)
     assert fresh == pytest.approx([231, 374, 713, 1704, 4206, 8238, 65_706], rel=1e-3)
-    assert np.percentile(table.output, levels) == pytest.approx(
-        [105, 137, 216, 426, 898, 1554, 3686.3], rel=1e-3
-    )
+    assert np.percentile(table.output, levels) == pytest.approx([105, 137, 216, 426, 898, 1554, 3686.3], rel=1e-3)
     assert (table.context > 131_072).mean() == pytest.approx(0.30, abs=0.005)
 
 

@@ -44,7 +44,7 @@ def test_every_figure_of_the_issue_has_a_blind_value_and_a_target():
     for own in CONTENT["rows"]:
         assert own["device"] is not None
         assert own["source"].startswith("kernels") == ("model" not in own)
-    assert sum(own["target"] is not None for own in CONTENT["rows"]) == 10
+    assert sum(own["target"] is not None for own in CONTENT["rows"]) == 11
 
 
 def test_every_missed_target_is_named_with_its_size():
@@ -56,7 +56,8 @@ def test_every_missed_target_is_named_with_its_size():
                 continue
             missed = value > target if own["figure"] == "median" else value < target
             assert (f"{own['what']}," in text and f"without the {by}" in text) or not missed
-    assert "decode attention, 26.8 % without the device against 25 %" in text
+    worst = row("decode attention")["device"]
+    assert worst < 0.25 or f"decode attention, {100 * worst:.1f} % without the device against 25 %" in text
 
 
 def test_dependence_on_the_starting_point_is_told():

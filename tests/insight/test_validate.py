@@ -206,3 +206,14 @@ def test_own_constants_may_be_used(tmp_path):
     write(shipped.model_copy(update={"overhead": slow}), tmp_path / "slow.yaml")
     report = validate.validate(REFERENCE / "steps_sample.csv", calibration=tmp_path / "slow.yaml")
     assert (report.predicted["seconds"] > 1).all()
+
+
+def test_lines_are_those_of_the_file_with_its_empty_lines(tmp_path):
+    header, first, *rest = (REFERENCE / "steps_sample.csv").read_text().splitlines()
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "\n".join([header, first, "", "", rest[0].replace("Llama", "Lama").replace("Qwen", "Quen"), *rest[1:]])
+    )
+    with pytest.raises(SpecError) as error:
+        validate.validate(path)
+    assert [mistake.line for mistake in error.value.mistakes] == [5]

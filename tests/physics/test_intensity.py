@@ -40,9 +40,7 @@ def test_capacity_footprint_of_a_request(model, context, batch, gigabytes, toler
 @pytest.mark.parametrize(("batch", "expected"), [(1, 2.65), (16, 9.35), (64, 10.70)])
 def test_decode_intensity_of_llama_at_128k(batch, expected):
     work = pass_work(LLAMA, TWO_BYTES, Mapping(), Load(batch, 1, TOKENS_128K))
-    assert intensity.phase_oi(work, gathered=False, activations=False)[0] == pytest.approx(
-        expected, abs=0.005
-    )
+    assert intensity.phase_oi(work, gathered=False, activations=False)[0] == pytest.approx(expected, abs=0.005)
 
 
 def test_experts_lower_decode_intensity():
@@ -62,9 +60,7 @@ def test_ridge(device, expected):
     assert round(float(ridge)) == pytest.approx(expected, abs=1)
 
 
-@pytest.mark.parametrize(
-    ("context", "expected"), [(4096, 924), (32768, 115), (131072, 28), (307200, 12), (2**20, 3)]
-)
+@pytest.mark.parametrize(("context", "expected"), [(4096, 924), (32768, 115), (131072, 28), (307200, 12), (2**20, 3)])
 def test_capacity_limited_batch_of_eight_devices(context, expected):
     book = ledger(LLAMA, TWO_BYTES, Mapping(tp=8))
     batch = intensity.capacity_batch(np.array(192e9), book.weights_bytes, book.kv_bytes_per_token * context)
@@ -91,9 +87,7 @@ def test_llama_8b_golden_intensity():
     assert oi == pytest.approx([1.053, 21.8], rel=2e-3)
 
 
-@given(
-    batch=st.floats(1, 1e4), factor=st.floats(1, 100), name=st.sampled_from(["llama_3_1_8b", "deepseek_v3"])
-)
+@given(batch=st.floats(1, 1e4), factor=st.floats(1, 100), name=st.sampled_from(["llama_3_1_8b", "deepseek_v3"]))
 def test_intensity_never_falls_with_the_batch(batch, factor, name):
     work = pass_work(shape_of(name), TWO_BYTES, Mapping(), Load([batch, batch * factor], 1, 4096))
     low, high = intensity.phase_oi(work, gathered=False, activations=False)
@@ -120,7 +114,5 @@ def test_replicated_cache_counts_as_often_as_it_is_held():
 def test_quadrants():
     oi = np.array([300.0, 100.0, 300.0, 100.0])
     held = np.array([64.0, 64.0, 8.0, 8.0])
-    names = [
-        intensity.REGIMES[index] for index in intensity.regime(oi, np.array(295.0), held, np.array(32.0))
-    ]
+    names = [intensity.REGIMES[index] for index in intensity.regime(oi, np.array(295.0), held, np.array(32.0))]
     assert names == ["compute", "bandwidth", "capacity", "capacity and bandwidth"]

@@ -35,9 +35,7 @@ def precision(row: dict[str, str]) -> Precision:
 def computed(row: dict[str, str], tp: float) -> Work:
     context = float(row["context"])
     new, cached = (context, 0.0) if row["phase"] == "prefill" else (1.0, context)
-    return pass_work(
-        model(row), precision(row), Mapping(tp=tp, moe_tp=tp), Load(float(row["batch"]), new, cached)
-    )
+    return pass_work(model(row), precision(row), Mapping(tp=tp, moe_tp=tp), Load(float(row["batch"]), new, cached))
 
 
 def divided(row: dict[str, str]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import pytest
 from dse.facts.calibration import load, write
 from dse.facts.measurements import read
 from dse.physics.calibration import PROVISIONAL
-from dse.search import calibrate, calibrate_serving, predict, serving_runs, tables
+from dse.search import calibrate, calibrate_serving, kernels, predict, serving_runs, tables
 from dse.search.constants import constants, from_file, to_file
 
 REFERENCE = Path(__file__).parent.parent / "reference"
@@ -86,3 +86,10 @@ def test_shipped_calibration_says_where_it_is_from():
     assert file.provenance.licence == "Apache-2.0"
     assert {"linear", "attention_decode", "experts", "all_reduce", "steps", "tpot", "ttft"} <= set(file.bands)
     assert all(band.low < 1 < band.high for band in file.bands.values())
+
+
+def test_collectives_of_a_library_are_predicted_without_being_fitted():
+    groups = kernels.library_groups(read(REFERENCE / "collectives_sample.csv"))
+    assert {own.name for own in groups} == {"all_gather", "reduce_scatter", "alltoall", "all_reduce"}
+    ratios = [kernels.kernel_seconds(own, constants().calibration) / own.seconds for own in groups]
+    assert np.median(np.abs(np.concatenate(ratios) - 1)) < 0.25

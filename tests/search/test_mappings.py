@@ -13,7 +13,9 @@ models = st.tuples(st.sampled_from([0, 8, 128, 160]), st.sampled_from([8, 64, 96
 def grids(model, fabric):
     experts, heads, layers = model
     domain, reach = fabric
-    own = shape(n_layers=layers, hidden=64, vocab=64, n_heads=heads, n_kv_heads=1, head_dim=8, n_experts=experts or None)
+    own = shape(
+        n_layers=layers, hidden=64, vocab=64, n_heads=heads, n_kv_heads=1, head_dim=8, n_experts=experts or None
+    )
     limits = Reach(domain, reach, tuple(powers_of_two(64)), (1, 2, 4))
     return prefill_grid(own, limits, (2048, 8192)), decode_grid(own, limits, (1, 2, 4, 8, 16, 32, 64, 128, 256))
 
