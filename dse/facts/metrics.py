@@ -36,6 +36,13 @@ METRICS: Mapping[str, Metric] = {
     "ttft_p95": Metric("s", "lower", "time to the first token, 95th percentile", True),
     "ttft_p99": Metric("s", "lower", "time to the first token, 99th percentile", True),
     "tpot": Metric("s", "lower", "mean time between output tokens after the first", True),
+    "tpot_full": Metric(
+        "s", "lower", "time between output tokens with every slot busy; bounds its 95th percentile", True
+    ),
+    "ttft_mean": Metric("s", "lower", "time to the first token, mean", True),
+    "task_latency_p50": Metric("s", "lower", "model time of a task: median steps x mean step latency", True),
+    "task_latency_p95": Metric("s", "lower", "the same with the 95th percentile of the steps per task", True),
+    "task_latency_p99": Metric("s", "lower", "the same with the 99th percentile of the steps per task", True),
     "tokens_per_s_user": Metric("tok/s", "higher", "output tokens per second that one user sees, 1 / tpot", True),
     "cost_per_mtok": Metric("$/tok", "lower", "cost of output tokens", True),
     "output_tokens_per_s_device": Metric("tok/s", "higher", "output tokens per second and accelerator"),

@@ -7,6 +7,7 @@ from dse.insight import wording
 from dse.insight.explain import Change, ClassExplanation, Explanation
 from dse.insight.table import WIDTH, Table, lines, shortened
 from dse.insight.terms import Section, Term
+from dse.search.constants import band_of
 
 NAME, VALUE = 22, 11
 """Widths of the columns of a term."""
@@ -26,12 +27,21 @@ def text(own: Explanation, every_input: bool = False) -> list[str]:
     made.append("")
     for item in own.classes:
         made += _class(item, len(own.classes) > 1)
-    made += ["distance to the next bound"]
+    made += wrapped("   ", model_error())
+    made += ["", "distance to the next bound"]
     for limit in own.limits[:6]:
         side = "left" if limit.slack >= 0 else "too little"
         made.append(f"  {limit.name:<52} {wording.percent(abs(limit.slack)):>7} {side}")
     made += ["", *inputs(own, every_input)]
     return made
+
+
+def model_error() -> str:
+    """Error bands of the time model on devices and models that its fit has not seen."""
+    words = {"prefill": "a prefill pass", "decode": "a decode step", "tpot": "TPOT", "ttft": "TTFT under load"}
+    bands = {said: band_of(time) for time, said in words.items()}  # type: ignore[arg-type]
+    shown = [f"{said} {100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} %" for said, (low, high) in bands.items()]
+    return f"model error, two thirds of unseen cases: {'; '.join(shown)}"
 
 
 def metric_words(terms: tuple[Term, ...]) -> list[str]:

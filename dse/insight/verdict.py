@@ -8,6 +8,7 @@ from dse.facts.problem import Problem
 from dse.insight import wording
 from dse.insight.shortlist import KNEE, Pick, shortlist
 from dse.search.axes import NEUTRAL
+from dse.search.constants import band_of
 from dse.search.frontier import INERT, ParetoSet
 from dse.search.run import Run
 
@@ -62,7 +63,21 @@ def verdict(problem: Problem, run: Run) -> list[Sentence]:
     said += heterogeneity(front, picks, run.summary)
     said += [binding(front, pick) for pick in picks[:1]]
     said += settled(run.summary.get("settled", []))
+    said += ties(front, picks)
     return [*said, confidence(problem, run)]
+
+
+def ties(front: ParetoSet, picks: Sequence[Pick]) -> list[Sentence]:
+    """Neighbours of the list whose objectives differ by less than the model's error on unseen devices."""
+    low, high = band_of("decode")
+    scores = 10.0 ** front.archive.scores[[pick.row for pick in picks]]
+    near = [
+        f"{one.letter} ≈ {two.letter}"
+        for one, two, ratio in zip(picks[:-1], picks[1:], scores[1:] / scores[:-1], strict=True)
+        if (ratio >= low).all() and (ratio <= high).all()
+    ]
+    error = f"model error on unseen devices {100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} % of a decode step"
+    return [Sentence("ties", f"{', '.join(near)} ({error})")] if near else [Sentence("ties", f"none ({error})")]
 
 
 def limits(columns: Mapping[str, Any], row: int) -> list[Limit]:

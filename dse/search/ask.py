@@ -19,7 +19,6 @@ TERM_UNITS = {
     "retention": "s",
     "prefill_seconds": "s",
     "decode_seconds": "s",
-    "tpot_full": "s",
     "prefill_cost": "$/task",
     "decode_cost": "$/task",
     "chunk": "tok",

@@ -19,8 +19,9 @@ from dse.search.axes import Designs
 from dse.search.block import Block
 from dse.search.classes import ClassPoints, class_points
 from dse.search.combine import Points, combine
-from dse.search.metrics import Metrics
+from dse.search.metrics import Metrics, stack
 from dse.search.plan import Plan
+from dse.search.sides import ClassShape
 
 CHUNK = 256
 """Designs scored at once: their serving points fill a few dozen megabytes."""
@@ -41,7 +42,7 @@ class Evaluator:
     def __call__(self, designs: Designs) -> Metrics:
         """Score designs: every non-dominated mapping of each, or its least violating one."""
         parts = [self._chunk(designs, start) for start in range(0, len(designs), CHUNK)]
-        return _stacked(parts)
+        return stack(parts)
 
     def _chunk(self, designs: Designs, start: int) -> Metrics:
         part = designs.take(slice(start, start + CHUNK))
@@ -79,9 +80,7 @@ def assembled(plan: Plan, block: Block, found: list[ClassPoints], design: IntArr
     picked = [part.take(point[:, agent]) for agent, part in enumerate(found)]
     shares = np.array([item.agent.share for item in plan.classes])
     for item, part in zip(plan.classes, picked, strict=True):
-        columns |= {
-            f"{item.agent.name}.{name}": values for name, values in _class_columns(item.shape.steps, part).items()
-        }
+        columns |= {f"{item.agent.name}.{name}": values for name, values in _class_columns(item.shape, part).items()}
         mapping |= {f"{item.agent.name}.{name}": values for name, values in part.mapping.items()}
     columns |= _mixture(plan, block, design, picked, shares)
     if plan.problem.load is not None:
@@ -95,9 +94,9 @@ def assembled(plan: Plan, block: Block, found: list[ClassPoints], design: IntArr
     return Metrics(design, columns, mapping, violation)
 
 
-def _class_columns(steps: float, part: ClassPoints) -> dict[str, FloatArray]:
+def _class_columns(shape: ClassShape, part: ClassPoints) -> dict[str, FloatArray]:
     """Metrics and terms of one class at its serving points."""
-    c = part.columns
+    c, steps = part.columns, shape.steps
     return {
         "latency": c.ratio,
         "cost": c.cost,
@@ -110,6 +109,11 @@ def _class_columns(steps: float, part: ClassPoints) -> dict[str, FloatArray]:
         "tokens_per_s_user": 1 / c.tpot,
         "step_latency": c.step_latency,
         "task_latency": steps * c.latency_mean,
+        **{
+            f"task_latency_{name}": count * c.latency_mean
+            for name, count in zip(("p50", "p95", "p99"), shape.step_quantiles, strict=True)
+        },
+        "ttft_mean": c.latency_mean - (part.output - 1) * c.tpot,
         "hit_rate": c.hit_rate,
         "retention": c.retention_time,
         "prefill_seconds": steps * c.prefill_seconds,
@@ -129,7 +133,21 @@ def _class_columns(steps: float, part: ClassPoints) -> dict[str, FloatArray]:
     }
 
 
-WORST_HIGH = ("latency", "ttft_p50", "ttft_p95", "ttft_p99", "tpot", "step_latency", "task_latency", "bistable")
+WORST_HIGH = (
+    "latency",
+    "ttft_mean",
+    "ttft_p50",
+    "ttft_p95",
+    "ttft_p99",
+    "tpot",
+    "tpot_full",
+    "step_latency",
+    "task_latency",
+    "task_latency_p50",
+    "task_latency_p95",
+    "task_latency_p99",
+    "bistable",
+)
 WORST_LOW = ("tokens_per_s_user", "hit_rate", "retention")
 
 
@@ -154,7 +172,7 @@ def _mixture(
         for name in ("prefill_seconds", "decode_seconds")
     )
     seconds = prefill + decode
-    tables = [_class_columns(step, part) for step, part in zip(steps, picked, strict=True)]
+    tables = [_class_columns(item.shape, part) for item, part in zip(plan.classes, picked, strict=True)]
     worst = {name: np.max([table[name] for table in tables], axis=0) for name in WORST_HIGH}
     worst |= {name: np.min([table[name] for table in tables], axis=0) for name in WORST_LOW}
     return worst | {
@@ -199,15 +217,3 @@ def _sized(plan: Plan, load: float, picked: list[ClassPoints]) -> dict[str, Floa
 
 DEGREES = ("tp", "pp", "attention_dp", "cp")
 """Degrees whose product is the devices of an instance."""
-
-
-def _stacked(parts: list[Metrics]) -> Metrics:
-    if len(parts) == 1:
-        return parts[0]
-    names, used = parts[0].columns, parts[0].mapping
-    return Metrics(
-        np.concatenate([part.design for part in parts]),
-        {name: np.concatenate([part.columns[name] for part in parts]) for name in names},
-        {name: np.concatenate([part.mapping[name] for part in parts]) for name in used},
-        np.concatenate([part.violation for part in parts]),
-    )

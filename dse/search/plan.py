@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import FloatArray
+from dse.arrays import FloatArray, IntArray
 from dse.facts.agents import Agent
 from dse.facts.atoms import BROKEN, FIRST
 from dse.facts.problem import Problem
@@ -176,6 +176,7 @@ def _class_plan(agent: Agent, level: float) -> ClassPlan:
         work.curves,
         atoms,
         work.steps,
+        _step_quantiles(work.table.session),
         float(share @ atoms.fresh),
         float(share @ atoms.area),
         ttft,
@@ -185,6 +186,13 @@ def _class_plan(agent: Agent, level: float) -> ClassPlan:
     context = served.output_context / served.output + served.output_squared / served.output / 2
     load = phases.Load(served.fresh, served.area, served.cached, served.output, context, work.longest.p99)
     return ClassPlan(agent, shape, passes.model_shape(agent.model), load)
+
+
+def _step_quantiles(session: IntArray) -> tuple[float, float, float]:
+    """Median, 95th and 99th percentile of the steps per session."""
+    counts = np.unique(session, return_counts=True)[1]
+    p50, p95, p99 = np.quantile(counts, (0.5, 0.95, 0.99))
+    return float(p50), float(p95), float(p99)
 
 
 def _kv_token(plan: ClassPlan, kv_dtype: str) -> float:

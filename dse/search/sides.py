@@ -24,6 +24,8 @@ class ClassShape(NamedTuple):
     atoms: Atoms
     steps: float
     """Model calls per task [1]."""
+    step_quantiles: tuple[float, float, float]
+    """Median, 95th and 99th percentile of the calls per task [1]."""
     cold_fresh: float
     """Share of E[a] that first steps and broken prefixes bring [tok]."""
     cold_area: float
