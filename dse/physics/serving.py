@@ -134,12 +134,12 @@ def speculative_gain(draft_length: FloatArray, acceptance: float) -> FloatArray:
 def shared_pass_time(decode_time: FloatArray, prefill_share: FloatArray) -> FloatArray:
     r"""Time per output token when the same devices also prefill.
 
-    .. math:: \text{TPOT} = \frac{t}{1 - \varphi}, \qquad \varphi = \frac{d_p}{d_p + d_d}   (S5)
+    .. math:: \text{TPOT} = \frac{t}{1 - \varphi}, \qquad \varphi = \frac{\rho\,d_p}{d_p + d_d}   (S5)
 
     Parameters
     ----------
     decode_time : (...) array          decode step alone t [s]
-    prefill_share : (...) array        share of device time spent on prefill phi [1]
+    prefill_share : (...) array        share of device time busy with prefill phi; d_p is provisioned, rho d_p busy [1]
 
     Returns
     -------
@@ -147,8 +147,8 @@ def shared_pass_time(decode_time: FloatArray, prefill_share: FloatArray) -> Floa
 
     Notes
     -----
-    Prefill chunks are interleaved with decode steps, so every token waits for its share of them; device time is
-    conserved: d_d/(1 - phi) = d_d + d_p. Source: derived here.
+    Prefill chunks are interleaved with decode steps, so every token waits for its share of them. Device time is
+    conserved at full use: d_d/(1 - phi) = d_d + d_p for rho = 1. Source: derived here.
 
     >>> float(shared_pass_time(np.array(0.02), np.array(0.5)))
     0.04

@@ -220,7 +220,8 @@ def test_colocated_is_disaggregated_on_equal_devices_plus_interference_and_less_
     work = (together.decode_seconds, apart.prefill_seconds + apart.decode_seconds)
     assert work[0][roomy] == pytest.approx(work[1][roomy], rel=1e-9)
     assert together.cost[roomy] == pytest.approx(apart.cost[roomy], rel=1e-9)
-    interference = serving.shared_pass_time(np.ones(at.home.size), apart.prefill_seconds / work[0])
+    busy = at.operation.utilisation * apart.prefill_seconds / work[0]
+    interference = serving.shared_pass_time(np.ones(at.home.size), busy)
     assert together.tpot_full[roomy] == pytest.approx((apart.tpot_full * interference)[roomy], rel=1e-9)
 
 
