@@ -167,13 +167,13 @@ def markdown(content: Record) -> str:
 
 NOTE = (
     "Errors are medians of |predicted / measured − 1|. *Without the device* and *without the model*: the constants "
-    "were fitted again on what is left, from starting points that have seen no serving run, and then predicted what "
-    "was left out; kernels belong to no model, and serving was measured on H100 and H200 only. The form of the "
-    "equations was chosen with these runs at hand, so truly new data may do worse. The peer is AIConfigurator 0.12 on "
-    "the same rows (the passes are composed from its own tables, so it has no error there), the limit its speed of "
-    "light, or a pure roofline for kernels. The fit weighs campaigns alike and the median counts runs, so an error in "
-    "sample may exceed a blind one. Disaggregated runs whose worker counts are guesses are left out. Data: {files}; "
-    "figures of {date}."
+    "were fitted again on what is left, from round starting numbers (picked by hand, with the shipped constants "
+    "known), and then predicted what was left out; kernels belong to no model, and serving was measured on H100 and "
+    "H200 only. The form of the equations was chosen with these runs at hand, so truly new data may do worse. The "
+    "peer is AIConfigurator 0.12 on the same rows (the passes are composed from its own tables, so it has no error "
+    "there), the limit its speed of light, or a pure roofline for kernels. The fit weighs campaigns alike and the "
+    "median counts runs, so an error in sample may exceed a blind one. Disaggregated runs whose worker counts are "
+    "guesses are left out. Data: {files}; figures of {date}."
 )
 """What the columns mean."""
 
