@@ -17,23 +17,7 @@ import pytest
 from dse import cli
 
 ROOT = Path(__file__).parent.parent
-STUDY = """\
-version: 1
-name: tiny
-question: Which pool serves a coding agent?
-agents:
-  coding: {workload: coding, model: llama_3_1_70b, share: 1, context_policy: compaction}
-levers:
-  serving: [disaggregated, colocated]
-  prefill.device: [h100_sxm, b200_sxm]
-  decode.device: [h200_sxm, b200_sxm]
-  decode.host_memory: [0 GB, 1 TB]
-prices: contract_2026
-slo: {ttft: 30 s, tpot: 80 ms}
-objectives: [minimize cost, maximize throughput, minimize latency]
-budget: 64 evaluations
-seed: 0
-"""
+STUDY = (ROOT / "tests" / "studies" / "tiny.yaml").read_text()
 WRONG = """\
 version: 1
 name: wrong

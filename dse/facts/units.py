@@ -208,15 +208,6 @@ def exact(value: float, unit: str) -> str | float | int:
     return f"{value!r} {unit}"
 
 
-def same_dimension(written: str, unit: str) -> bool:
-    """Whether two unit expressions measure the same thing.
-
-    >>> same_dimension("kWh", "J"), same_dimension("GB", "s")
-    (True, False)
-    """
-    return _scale(written, unit) is not None
-
-
 def _bare(number: float, unit: str) -> float:
     """A number without unit is read only where no unit could be meant."""
     if not math.isfinite(number):

@@ -171,31 +171,6 @@ def hourly_cost(capital_rate: FloatArray, power: FloatArray, electricity: float)
     return np.asarray(capital_rate + SECONDS_PER_HOUR * power * electricity)
 
 
-def link_energy(bits_energy: FloatArray, switch_energy: FloatArray, hops: FloatArray) -> FloatArray:
-    r"""Energy to move one byte over a path.
-
-    .. math:: E = E_{src} + h\,E_{switch} + E_{dst}, \qquad E_{src} = E_{dst}              (C7)
-
-    Parameters
-    ----------
-    bits_energy : (...) array          energy of one end [J/B]
-    switch_energy : (...) array        energy of one switch traversal [J/B]
-    hops : (...) array                 switches on the path h [1]
-
-    Returns
-    -------
-    (...) array                        [J/B]
-
-    Notes
-    -----
-    Source: additive link energy, as in the Photonic Fabric analysis (arXiv 2507.14000).
-
-    >>> float(link_energy(np.array(40e-12), np.array(40e-12), np.array(1)))
-    1.2e-10
-    """
-    return np.asarray(2 * bits_energy + hops * switch_energy)
-
-
 def task_cost(device_seconds: FloatArray, hourly: FloatArray) -> FloatArray:
     r"""Cost of the work that one task does on one pool.
 

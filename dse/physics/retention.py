@@ -11,31 +11,6 @@ import numpy as np
 from dse.arrays import BoolArray, FloatArray
 
 
-def curve_at(grid: FloatArray, curve: FloatArray, time: FloatArray) -> FloatArray:
-    r"""Read a curve given on a grid of retention times, linear between grid points.
-
-    .. math:: y(T) = y_j + (y_{j+1} - y_j)\,\frac{T - T_j}{T_{j+1} - T_j}                   (R1)
-
-    Parameters
-    ----------
-    grid : (g,) array                  retention times, increasing [s]
-    curve : (g,) array                 values [any unit]
-    time : (...) array                 where to read [s]; clipped to the grid
-
-    Returns
-    -------
-    (...) array                        values [unit of curve]
-
-    Notes
-    -----
-    Source: interpolation; the grid is dense enough that the chord error stays below 1 % of the curve's range.
-
-    >>> float(curve_at(np.array([0.0, 10.0]), np.array([0.0, 1.0]), np.array(4.0)))
-    0.4
-    """
-    return np.asarray(np.interp(time, grid, curve))
-
-
 def characteristic_time(grid: FloatArray, occupancy: FloatArray, budget: FloatArray) -> FloatArray:
     r"""Retention time that fills a memory of fixed size: the root of occupancy(T) = budget.
 

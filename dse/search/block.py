@@ -1,11 +1,12 @@
 """Levers of a block of designs as columns of numbers: memories, links, prices and powers of both pools."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts.models import Model
 from dse.facts.problem import Problem
 from dse.facts.topology_reduce import tier_bandwidths
 from dse.search import supply
@@ -74,14 +75,10 @@ class Block(NamedTuple):
 def block(plan: Plan, designs: Designs) -> Block:
     """Columns of a block of designs."""
     levers = plan.problem.levers
-
-    def numbers(name: str) -> FloatArray:
-        return np.asarray([float(choice) for choice in levers[name]])[_index(designs, name)]
-
     serving = np.asarray([str(choice) for choice in levers["serving"]])[_index(designs, "serving")]
     colocated, offloaded = serving == "colocated", serving == "attention_offload"
-    optical = numbers("optical_bandwidth")
-    pool_capacity, pool_price, media, writes = _pool(plan, designs, numbers("pool.capacity"))
+    optical = _numbers(plan, designs, "optical_bandwidth")
+    pool_capacity, pool_price, media, writes = _pool(plan, designs, _numbers(plan, designs, "pool.capacity"))
     sides: dict[str, Side] = {}
     slacks: dict[str, FloatArray] = {}
     powers: dict[str, tuple[FloatArray, FloatArray]] = {}
@@ -137,6 +134,11 @@ def _index(designs: Designs, name: str) -> IntArray:
     return designs[name] if name in designs.names else np.zeros(len(designs), dtype=np.int64)
 
 
+def _numbers(plan: Plan, designs: Designs, name: str) -> FloatArray:
+    """Choice of a lever per design, as a number."""
+    return np.asarray([float(choice) for choice in plan.problem.levers[name]])[_index(designs, name)]
+
+
 def _side(
     plan: Plan, designs: Designs, name: str, optical: FloatArray, pool_capacity: FloatArray, pool_price: FloatArray
 ) -> tuple[Side, dict[str, FloatArray], tuple[FloatArray, FloatArray]]:
@@ -153,12 +155,8 @@ def _side(
         ],
         axis=1,
     )
-    scale = np.asarray([float(choice) for choice in levers[f"{name}.memory_scale"]])[
-        _index(designs, f"{name}.memory_scale")
-    ]
-    host = np.asarray([float(choice) for choice in levers[f"{name}.host_memory"]])[
-        _index(designs, f"{name}.host_memory")
-    ]
+    scale = _numbers(plan, designs, f"{name}.memory_scale")
+    host = _numbers(plan, designs, f"{name}.host_memory")
     topology = _index(designs, f"{name}.topology")
     capacity = fleet.capacity[device] * scale[:, None]
     settings = problem.serving
@@ -277,9 +275,8 @@ def _quality(plan: Plan, designs: Designs) -> FloatArray:
     return np.asarray(table[_index(designs, "weight_dtype"), _index(designs, "kv_dtype")])
 
 
-def _kept(model: object, weight: str, cache: str) -> float:
-    quality = model.quality  # type: ignore[attr-defined]
-    scores = [quality.weight.get(weight), quality.kv.get(cache)]
+def _kept(model: Model, weight: Any, cache: Any) -> float:
+    scores = [model.quality.weight.get(weight), model.quality.kv.get(cache)]
     product = 100.0
     for found in scores:
         product *= found.recovery / 100 if found else 1.0

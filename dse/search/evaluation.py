@@ -78,11 +78,12 @@ def assembled(plan: Plan, block: Block, found: list[ClassPoints], design: IntArr
     columns: dict[str, FloatArray] = {}
     mapping: dict[str, IntArray] = {}
     picked = [part.take(point[:, agent]) for agent, part in enumerate(found)]
-    shares = np.array([item.agent.share for item in plan.classes])
-    for item, part in zip(plan.classes, picked, strict=True):
-        columns |= {f"{item.agent.name}.{name}": values for name, values in _class_columns(item.shape, part).items()}
+    tables = [_class_columns(item.shape, part) for item, part in zip(plan.classes, picked, strict=True)]
+    for item, part, table in zip(plan.classes, picked, tables, strict=True):
+        columns |= {f"{item.agent.name}.{name}": values for name, values in table.items()}
         mapping |= {f"{item.agent.name}.{name}": values for name, values in part.mapping.items()}
-    columns |= _mixture(plan, block, design, picked, shares)
+    columns |= _mixture(plan, picked, tables)
+    columns |= {name: getattr(block, name)[design] for name in ("device_power", "domain_power", "quality")}
     if plan.problem.load is not None:
         columns |= _sized(plan, plan.problem.load, picked)
     violation = sum((part.columns.violation for part in picked), np.zeros(design.size))
@@ -151,10 +152,9 @@ WORST_HIGH = (
 WORST_LOW = ("tokens_per_s_user", "hit_rate", "retention")
 
 
-def _mixture(
-    plan: Plan, block: Block, design: IntArray, picked: list[ClassPoints], shares: FloatArray
-) -> dict[str, FloatArray]:
-    """Share-weighted sums of cost and energy, worst classes of latencies, powers of the pools."""
+def _mixture(plan: Plan, picked: list[ClassPoints], tables: list[dict[str, FloatArray]]) -> dict[str, FloatArray]:
+    """Share-weighted sums of cost and energy, worst classes of latencies."""
+    shares = [item.agent.share for item in plan.classes]
 
     def weighted(name: str) -> FloatArray:
         return np.asarray(sum(share * getattr(part.columns, name) for share, part in zip(shares, picked, strict=True)))
@@ -172,7 +172,6 @@ def _mixture(
         for name in ("prefill_seconds", "decode_seconds")
     )
     seconds = prefill + decode
-    tables = [_class_columns(item.shape, part) for item, part in zip(plan.classes, picked, strict=True)]
     worst = {name: np.max([table[name] for table in tables], axis=0) for name in WORST_HIGH}
     worst |= {name: np.min([table[name] for table in tables], axis=0) for name in WORST_LOW}
     return worst | {
@@ -188,9 +187,6 @@ def _mixture(
         "decode_seconds": decode,
         "prefill_cost": weighted("prefill_cost"),
         "decode_cost": weighted("decode_cost"),
-        "device_power": block.device_power[design],
-        "domain_power": block.domain_power[design],
-        "quality": block.quality[design],
     }
 
 

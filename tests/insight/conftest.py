@@ -1,27 +1,13 @@
 """One small run for all tests of what is said about it."""
 
+from pathlib import Path
+
 import pytest
 
 from dse.facts.problem import load
 from dse.insight.notebook import Exploration, explore, open_run
 
-STUDY = """\
-version: 1
-name: tiny
-question: Which pool serves a coding agent?
-agents:
-  coding: {workload: coding, model: llama_3_1_70b, share: 1, context_policy: compaction}
-levers:
-  serving: [disaggregated, colocated]
-  prefill.device: [h100_sxm, b200_sxm]
-  decode.device: [h200_sxm, b200_sxm]
-  decode.host_memory: [0 GB, 1 TB]
-prices: contract_2026
-slo: {ttft: 30 s, tpot: 80 ms}
-objectives: [minimize cost, maximize throughput, minimize latency]
-budget: 64 evaluations
-seed: 0
-"""
+STUDY = (Path(__file__).parents[1] / "studies" / "tiny.yaml").read_text()
 
 MIXED = """\
 version: 1
