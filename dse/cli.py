@@ -4,30 +4,30 @@ import sys
 
 import typer
 
-from dse import cli_explain, cli_fidelity, cli_model, cli_run, cli_show, cli_terminal
+from dse.commands import explain, fidelity, model, run, show, terminal
 from dse.facts.errors import SpecError
 
 app = typer.Typer(
     name="dse",
     help="Find the Pareto set of heterogeneous systems for AI-agent inference: cost, throughput, latency.",
-    epilog=cli_terminal.examples("dse run search_spaces/quickstart.yaml", "dse explain last:A"),
+    epilog=terminal.examples("dse run search_spaces/quickstart.yaml", "dse explain last:A"),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": cli_terminal.WIDTH},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": terminal.WIDTH},
 )
-app.command(epilog=cli_run.RUN_EXAMPLES)(cli_run.run)
-app.command(epilog=cli_run.CHECK_EXAMPLES)(cli_run.check)
-app.command(epilog=cli_explain.EXPLAIN_EXAMPLES)(cli_explain.explain)
-app.command(epilog=cli_explain.COMPARE_EXAMPLES)(cli_explain.compare)
-app.add_typer(cli_show.app, name="show")
-app.command(epilog=cli_model.PREDICT_EXAMPLES)(cli_model.predict)
-app.command(epilog=cli_fidelity.VALIDATE_EXAMPLES)(cli_fidelity.validate)
-app.command(epilog=cli_fidelity.CALIBRATE_EXAMPLES)(cli_fidelity.calibrate)
-app.add_typer(cli_model.workload_app, name="workload")
-app.add_typer(cli_model.model_app, name="model")
-app.command(epilog=cli_model.SCHEMA_EXAMPLES)(cli_model.schema)
+app.command(epilog=run.RUN_EXAMPLES)(run.run)
+app.command(epilog=run.CHECK_EXAMPLES)(run.check)
+app.command(epilog=explain.EXPLAIN_EXAMPLES)(explain.explain)
+app.command(epilog=explain.COMPARE_EXAMPLES)(explain.compare)
+app.add_typer(show.app, name="show")
+app.command(epilog=model.PREDICT_EXAMPLES)(model.predict)
+app.command(epilog=fidelity.VALIDATE_EXAMPLES)(fidelity.validate)
+app.command(epilog=fidelity.CALIBRATE_EXAMPLES)(fidelity.calibrate)
+app.add_typer(model.workload_app, name="workload")
+app.add_typer(model.model_app, name="model")
+app.command(epilog=model.SCHEMA_EXAMPLES)(model.schema)
 
 
 def main() -> None:
@@ -35,8 +35,8 @@ def main() -> None:
     try:
         app()
     except SpecError as error:
-        cli_terminal.complain(error.mistakes, "--json" in sys.argv)
-        sys.exit(cli_terminal.BAD_INPUT)
+        terminal.complain(error.mistakes, "--json" in sys.argv)
+        sys.exit(terminal.BAD_INPUT)
 
 
 if __name__ == "__main__":

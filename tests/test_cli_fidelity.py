@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from dse import cli
 from dse.facts.calibration import load
 from dse.facts.errors import SpecError
-from dse.search import calibrate
+from dse.search.fidelity import calibrate
 
 REFERENCE = Path(__file__).parent / "reference"
 STEPS, SERVING, KERNELS = (str(REFERENCE / f"{name}_sample.csv") for name in ("steps", "serving", "kernels"))

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dse"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-RINGS = ["facts", "physics", "search", "insight", "cli"]
+RINGS = ["facts", "physics", "search", "insight", "commands", "cli"]
 DOORS = {
     "yaml": ("facts/",),
     "pydantic": ("facts/",),
@@ -21,8 +21,8 @@ DOORS = {
     "moocore": ("search/pareto",),
     "plotly": ("insight/",),
     "jinja2": ("insight/",),
-    "typer": ("cli",),
-    "rich": ("cli",),
+    "typer": ("cli", "commands/"),
+    "rich": ("commands/terminal",),
 }
 
 

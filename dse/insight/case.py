@@ -10,18 +10,18 @@ from dse.arrays import FloatArray
 from dse.physics import demand, roofline
 from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
-from dse.search import block as blocks
-from dse.search import passes
 from dse.search.axes import Designs
-from dse.search.block import Block
-from dse.search.classes import ClassPoints, candidates, class_points, mapping, setting
 from dse.search.evaluation import Evaluator, assembled
-from dse.search.mappings import Grid
 from dse.search.metrics import Metrics
-from dse.search.phases import Site
-from dse.search.plan import Plan, TableKey
-from dse.search.points import PointColumns, evaluate_points
-from dse.search.sides import HOME, Setting
+from dse.search.scoring import block as blocks
+from dse.search.scoring import passes
+from dse.search.scoring.block import Block
+from dse.search.scoring.classes import ClassPoints, candidates, class_points, mapping, setting
+from dse.search.scoring.mappings import Grid
+from dse.search.scoring.phases import Site
+from dse.search.scoring.plan import Plan, TableKey
+from dse.search.scoring.points import PointColumns, evaluate_points
+from dse.search.scoring.sides import HOME, Setting
 
 GRID = ("tp", "pp", "attention_dp", "moe_tp", "ep", "cp")
 """Degrees of parallelism of a mapping, in the order of `Grid`."""

@@ -7,7 +7,7 @@ from dse.insight import wording
 from dse.insight.explain import Change, ClassExplanation, Explanation
 from dse.insight.table import WIDTH, Table, lines, shortened
 from dse.insight.terms import Section, Term
-from dse.search.constants import band_of
+from dse.search.fidelity.constants import band_of
 
 NAME, VALUE = 22, 11
 """Widths of the columns of a term."""

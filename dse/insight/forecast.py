@@ -10,8 +10,8 @@ import numpy as np
 
 from dse.facts import measurements
 from dse.facts.errors import Mistake, SpecError
-from dse.search import predict, tables
-from dse.search.constants import band_of, constants
+from dse.search.fidelity import predict, tables
+from dse.search.fidelity.constants import band_of, constants
 
 DEFAULTS: Mapping[str, str] = {
     "id": "", "phase": "", "engine": "", "pp": "1", "attention_dp": "1", "moe_tp": "", "ep": "", "weight_dtype": "",

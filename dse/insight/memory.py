@@ -9,7 +9,7 @@ from dse.insight.case import Case, ClassCase, Phase
 from dse.insight.terms import Section, Term
 from dse.insight.wording import number, percent, quantity
 from dse.physics import intensity
-from dse.search.keeping import kept
+from dse.search.scoring.keeping import kept
 
 
 def decode_ledger(own: Case, item: ClassCase) -> Section:

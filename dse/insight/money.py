@@ -13,10 +13,10 @@ from dse.facts.devices import Accelerator
 from dse.insight.case import Case, ClassCase
 from dse.insight.terms import Section, Term, parts
 from dse.insight.wording import number, quantity
-from dse.search import block as blocks
-from dse.search import supply
 from dse.search.axes import Designs
-from dse.search.block import Side
+from dse.search.scoring import block as blocks
+from dse.search.scoring import supply
+from dse.search.scoring.block import Side
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "electricity": ("prices.electricity",),

@@ -14,7 +14,7 @@ from dse.physics import intensity, transformer
 from dse.physics.demand import Load, Mapping, Precision
 from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
-from dse.search import passes
+from dse.search.scoring import passes
 
 USABLE = 0.9
 """Share of the memory for weights and KV [1], the default of common engines."""

@@ -8,9 +8,9 @@ from dse.insight.terms import Section, Term, parts
 from dse.insight.wording import number, percent, quantity
 from dse.physics.demand import GROUPS
 from dse.physics.serving import speculative_gain
-from dse.search.keeping import Kept, kept
-from dse.search.sides import Setting
-from dse.search.waits import wait
+from dse.search.scoring.keeping import Kept, kept
+from dse.search.scoring.sides import Setting
+from dse.search.scoring.waits import wait
 
 GROUP_WORDS = {
     "attention_linear": "attention projections",

@@ -8,7 +8,7 @@ from dse.facts.problem import Problem
 from dse.insight import wording
 from dse.insight.shortlist import KNEE, Pick, shortlist
 from dse.search.axes import NEUTRAL
-from dse.search.constants import band_of
+from dse.search.fidelity.constants import band_of
 from dse.search.frontier import INERT, ParetoSet
 from dse.search.run import Run
 

@@ -2,9 +2,9 @@
 
 1. Levers become columns: devices, memories, links, prices of every design (:class:`Block`).
 2. Each class takes its serving points: every undominated prefill mapping with every undominated decode mapping and
-   every home of the KV, scored by :mod:`dse.search.points`.
+   every home of the KV, scored by :mod:`dse.search.scoring.points`.
 3. The classes are combined: for every level of latency the cheapest and the most frugal choice
-   (:mod:`dse.search.combine`).
+   (:mod:`dse.search.scoring.combine`).
 4. The rows get their metrics and their violations.
 """
 
@@ -14,14 +14,14 @@ import numpy as np
 
 from dse.arrays import FloatArray, IntArray
 from dse.facts.problem import Problem
-from dse.search import block as blocks
 from dse.search.axes import Designs
-from dse.search.block import Block
-from dse.search.classes import ClassPoints, class_points
-from dse.search.combine import Points, combine
 from dse.search.metrics import Metrics, stack
-from dse.search.plan import Plan
-from dse.search.sides import ClassShape
+from dse.search.scoring import block as blocks
+from dse.search.scoring.block import Block
+from dse.search.scoring.classes import ClassPoints, class_points
+from dse.search.scoring.combine import Points, combine
+from dse.search.scoring.plan import Plan
+from dse.search.scoring.sides import ClassShape
 
 CHUNK = 256
 """Designs scored at once: their serving points fill a few dozen megabytes."""

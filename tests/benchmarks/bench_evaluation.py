@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from dse.facts.problem import load
-from dse.search import block as blocks
 from dse.search import evaluation
-from dse.search.classes import candidates
 from dse.search.evaluation import Evaluator
+from dse.search.scoring import block as blocks
+from dse.search.scoring.classes import candidates
 from dse.search.space import Space
 
 ROOT = Path(__file__).parents[2]

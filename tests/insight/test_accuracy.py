@@ -8,9 +8,9 @@ import pytest
 
 from dse.facts.errors import SpecError
 from dse.facts.measurements import read
-from dse.insight import accuracy, folds, refit
-from dse.search import calibrate, calibrate_serving
-from dse.search.constants import band_of, constants
+from dse.insight.fidelity import accuracy, folds, refit
+from dse.search.fidelity import calibrate, calibrate_serving
+from dse.search.fidelity.constants import band_of, constants
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "validation" / "accuracy.json"

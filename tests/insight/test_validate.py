@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.insight import scatter, validate, validation_text
+from dse.insight.fidelity import scatter, validate, validation_text
 from dse.insight.table import WIDTH, lines
-from dse.search.constants import constants
+from dse.search.fidelity.constants import constants
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 

@@ -12,8 +12,8 @@ from dse.facts import catalog
 from dse.physics import roofline, work
 from dse.physics.calibration import IDEAL, PROVISIONAL
 from dse.physics.demand import Load, Mapping, Precision
-from dse.search import fabric
-from dse.search.passes import model_shape
+from dse.search.fidelity import fabric
+from dse.search.scoring.passes import model_shape
 
 MODELS = ("llama_3_1_8b", "deepseek_v3", "gpt_oss_120b")
 SHAPES = {name: model_shape(catalog.model(name)) for name in MODELS}

@@ -8,8 +8,8 @@ import pytest
 from dse.facts.calibration import load, write
 from dse.facts.measurements import read
 from dse.physics.calibration import PROVISIONAL
-from dse.search import calibrate, calibrate_serving, kernels, predict, serving_runs, tables
-from dse.search.constants import constants, from_file, to_file
+from dse.search.fidelity import calibrate, calibrate_serving, kernels, predict, serving_runs, tables
+from dse.search.fidelity.constants import constants, from_file, to_file
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 KERNELS, STEPS, SERVING = (read(REFERENCE / f"{name}_sample.csv") for name in ("kernels", "steps", "serving"))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.search.combine import Points, combine
+from dse.search.scoring.combine import Points, combine
 
 AGENTS = 3
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.physics.shape import shape
-from dse.search.mappings import Reach, decode_grid, powers_of_two, prefill_grid
+from dse.search.scoring.mappings import Reach, decode_grid, powers_of_two, prefill_grid
 
 fabrics = st.tuples(st.sampled_from([1, 2, 4, 8, 72]), st.sampled_from([1, 2, 8, 64, 72])).map(sorted)
 models = st.tuples(st.sampled_from([0, 8, 128, 160]), st.sampled_from([8, 64, 96]), st.sampled_from([3, 32, 80]))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from dse.facts.problem import load
 from dse.physics import demand
-from dse.search import mappings, passes, phases
-from dse.search.phases import RESOLUTION, Decoding, Site, decode_table, prefill_table, timed
-from dse.search.plan import Plan, TableKey
+from dse.search.scoring import mappings, passes, phases
+from dse.search.scoring.phases import RESOLUTION, Decoding, Site, decode_table, prefill_table, timed
+from dse.search.scoring.plan import Plan, TableKey
 
 STUDY = Path(__file__).parents[1] / "studies" / "small.yaml"
 DEVICES = ("h100_sxm", "mi300x")

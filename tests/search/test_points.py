@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from dse.facts.problem import load
 from dse.physics import serving
-from dse.search import block as blocks
-from dse.search import classes
 from dse.search.ask import ask
-from dse.search.points import PointColumns, evaluate_points
-from dse.search.sides import HOME, Setting
+from dse.search.scoring import block as blocks
+from dse.search.scoring import classes
+from dse.search.scoring.points import PointColumns, evaluate_points
+from dse.search.scoring.sides import HOME, Setting
 
 STUDY = Path(__file__).parents[1] / "studies" / "small.yaml"
 POINTS = 600

@@ -8,8 +8,8 @@ import pytest
 from dse.facts import catalog
 from dse.facts.measurements import read
 from dse.physics.calibration import IDEAL
-from dse.search import predict, tables
-from dse.search.constants import constants
+from dse.search.fidelity import predict, tables
+from dse.search.fidelity.constants import constants
 
 STEPS = read(Path(__file__).parent.parent / "reference" / "steps_sample.csv")
 

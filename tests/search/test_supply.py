@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from dse.facts import catalog
 from dse.facts.problem import Problem, load
-from dse.search import block as blocks
-from dse.search import supply
 from dse.search.ask import ask
-from dse.search.block import OPTICAL_LINK, Block
-from dse.search.plan import Plan
+from dse.search.scoring import block as blocks
+from dse.search.scoring import supply
+from dse.search.scoring.block import OPTICAL_LINK, Block
+from dse.search.scoring.plan import Plan
 
 STUDY = Path(__file__).parents[1] / "studies" / "small.yaml"
 GB = 1e9

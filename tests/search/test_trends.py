@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dse.facts.problem import load
-from dse.search import predict
-from dse.search.constants import constants
 from dse.search.evaluation import evaluate
+from dse.search.fidelity import predict
+from dse.search.fidelity.constants import constants
 from dse.search.space import Space
 
 STUDY = Path(__file__).parents[1] / "studies" / "trends.yaml"

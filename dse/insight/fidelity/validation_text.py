@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dse.insight.fidelity.validate import Line, Report, Score
 from dse.insight.table import Table
-from dse.insight.validate import Line, Report, Score
 from dse.insight.wording import percent
 
 COLUMNS = {"seconds": "predicted_s", "tpot": "predicted_tpot_s", "ttft": "predicted_ttft_s"}

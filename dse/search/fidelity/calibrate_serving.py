@@ -10,8 +10,8 @@ from dse.facts.measurements import Measurements
 from dse.physics import closed_loop
 from dse.physics.calibration import Calibration
 from dse.physics.closed_loop import Engine
-from dse.search import serving_runs
-from dse.search.calibrate import SCALE, Residuals
+from dse.search.fidelity import serving_runs
+from dse.search.fidelity.calibrate import SCALE, Residuals
 
 START = Engine(first=0.04, client=0.002, together=2.0, wave=0.3)
 """Starting point of a fit, from a first fit to all public runs: a fold that starts here has seen what it leaves out."""

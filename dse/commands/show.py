@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dse import cli_terminal as terminal
-from dse.cli_run import AsJson, Results, show_front
+from dse.commands import terminal
+from dse.commands.run import AsJson, Results, show_front
 
 app = typer.Typer(
     help="Show a front, a catalog entry, a topology, a workload or the OI-CF table.",

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dse import cli_terminal as terminal
-from dse.cli_run import AsJson
+from dse.commands import terminal
+from dse.commands.run import AsJson
 
 VALIDATE_EXAMPLES = terminal.examples(
     "dse validate steps.csv --html scatter.html", "dse validate serving.csv --skip-unknown --out predictions.csv"
@@ -35,14 +35,14 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Compare predictions with measurements: errors, bias, rank correlation by phase, model, device, engine, load."""
-    from dse.insight import validation_text
-    from dse.insight.validate import validate as validated
+    from dse.insight.fidelity import validation_text
+    from dse.insight.fidelity.validate import validate as validated
 
     report = validated(file, skip_unknown=skip_unknown, calibration=constants)
     if out is not None:
         _save(out, validation_text.predictions_csv(report))
     if html is not None:
-        from dse.insight.scatter import page
+        from dse.insight.fidelity.scatter import page
 
         _save(html, page(report))
     if as_json:
@@ -80,8 +80,8 @@ def calibrate(
     from datetime import date
 
     from dse.facts import calibration
-    from dse.insight import accuracy as tables
-    from dse.insight import refit
+    from dse.insight.fidelity import accuracy as tables
+    from dse.insight.fidelity import refit
 
     chosen = dict.fromkeys(own.value for own in cross_validate or [])
     if accuracy is not None and len(chosen) < len(LeftOut):

@@ -12,8 +12,8 @@ from dse.arrays import FloatArray
 from dse.facts import catalog
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.measurements import Measurements, read
-from dse.search import predict, serving_runs, tables
-from dse.search.constants import Constants, constants
+from dse.search.fidelity import predict, serving_runs, tables
+from dse.search.fidelity.constants import Constants, constants
 
 BATCH_EDGES = (1, 4, 16, 64)
 """Upper ends of the batch ranges [1]."""

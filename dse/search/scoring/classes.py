@@ -6,13 +6,13 @@ import numpy as np
 
 from dse.arrays import BoolArray, IntArray
 from dse.physics import serving
-from dse.search.block import Block, Side
-from dse.search.offload import offloaded
-from dse.search.phases import DecodeTable, PrefillTable, Table, stacked
-from dse.search.plan import Plan, TableKey
-from dse.search.points import PointColumns, evaluate_points
-from dse.search.rows import Rows, gathered, paired, undominated
-from dse.search.sides import HOME, DecodeSide, Pool, PrefillSide, Setting
+from dse.search.scoring.block import Block, Side
+from dse.search.scoring.offload import offloaded
+from dse.search.scoring.phases import DecodeTable, PrefillTable, Table, stacked
+from dse.search.scoring.plan import Plan, TableKey
+from dse.search.scoring.points import PointColumns, evaluate_points
+from dse.search.scoring.rows import Rows, gathered, paired, undominated
+from dse.search.scoring.sides import HOME, DecodeSide, Pool, PrefillSide, Setting
 
 BATCH = 2048
 """Serving points scored at once, so that their steps (some 96 atoms each) stay in the cache."""

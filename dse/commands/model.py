@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dse import cli_terminal as terminal
-from dse.cli_run import AsJson
+from dse.commands import terminal
+from dse.commands.run import AsJson
 
 PREDICT_EXAMPLES = terminal.examples(
     "dse predict --model llama_3_1_70b --device h100_sxm --tp 4 --batch 16 --new-tokens 1 --cached-tokens 4096",
@@ -122,7 +122,7 @@ def from_trace(
 @workload_app.command("list", epilog=terminal.examples("dse workload list", "dse workload list --json"))
 def list_workloads(as_json: AsJson = False) -> None:
     """List the classes of agents that ship with the package."""
-    from dse.cli_show import workload
+    from dse.commands.show import workload
 
     workload(None, as_json)
 

@@ -12,12 +12,12 @@ from dse.facts.calibration import CalibrationFile
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.measurements import Kind, Measurements, read, unknown_name
 from dse.facts.names import find_device
-from dse.insight.folds import Folds, cross_validate
+from dse.insight.fidelity.folds import Folds, cross_validate
 from dse.physics.calibration import PROVISIONAL
-from dse.search import calibrate, calibrate_serving, tables
-from dse.search.calibrate import Residuals
-from dse.search.constants import Constants, constants, to_file
-from dse.search.kernels import KINDS, WIDTHS
+from dse.search.fidelity import calibrate, calibrate_serving, tables
+from dse.search.fidelity.calibrate import Residuals
+from dse.search.fidelity.constants import Constants, constants, to_file
+from dse.search.fidelity.kernels import KINDS, WIDTHS
 
 METHOD = "scipy least_squares, soft_l1 on logarithms of predicted over measured time; classes weighted alike"
 """How constants are fitted, for the provenance."""

@@ -14,9 +14,9 @@ from scipy.optimize import least_squares
 from dse.arrays import FloatArray
 from dse.facts.measurements import Measurements
 from dse.physics.calibration import PROVISIONAL, Calibration
-from dse.search import predict
-from dse.search.kernels import KernelGroup, kernel_groups, kernel_seconds
-from dse.search.tables import step_points
+from dse.search.fidelity import predict
+from dse.search.fidelity.kernels import KernelGroup, kernel_groups, kernel_seconds
+from dse.search.fidelity.tables import step_points
 
 SCALE = 0.2
 """Residual beyond which a measurement counts linearly instead of squared, in logarithms [1]."""

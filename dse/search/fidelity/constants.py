@@ -11,7 +11,7 @@ from dse.physics.calibration import Calibration, Curve, Curves, NetworkConstants
 from dse.physics.closed_loop import Engine
 
 if TYPE_CHECKING:
-    from dse.search.calibrate import Residuals
+    from dse.search.fidelity.calibrate import Residuals
 
 Timed: TypeAlias = Literal["prefill", "decode", "tpot", "ttft"]
 """Predicted times that have a band: of one pass of either phase, and of a serving system."""

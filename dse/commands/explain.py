@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dse import cli_terminal as terminal
-from dse.cli_run import AsJson, Results, Set, overrides
+from dse.commands import terminal
+from dse.commands.run import AsJson, Results, Set, overrides
 
 EXPLAIN_EXAMPLES = terminal.examples(
     "dse explain last:A",

@@ -8,13 +8,13 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.physics import serving
 from dse.physics.calibration import pick
 from dse.physics.intensity import attention_oi_limit
-from dse.search.passes import WIDTH, compute_rate
-from dse.search.rows import Rows
-from dse.search.sides import DecodeSide
+from dse.search.scoring.passes import WIDTH, compute_rate
+from dse.search.scoring.rows import Rows
+from dse.search.scoring.sides import DecodeSide
 
 if TYPE_CHECKING:
-    from dse.search.block import Block
-    from dse.search.plan import Plan
+    from dse.search.scoring.block import Block
+    from dse.search.scoring.plan import Plan
 
 HOP_LATENCY = 5e-6
 """Latency between two device types over the network [s]. Source: planner constant between racks of AIConfigurator

@@ -14,8 +14,8 @@ from dse.facts.devices import Accelerator
 from dse.physics import demand, roofline, work
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
-from dse.search import fabric
-from dse.search.passes import model_shape, precision, supply
+from dse.search.fidelity import fabric
+from dse.search.scoring.passes import model_shape, precision, supply
 
 USABLE_MEMORY = 0.9
 """Share of the memory that an engine gives to weights and KV [1]. Source: default of vLLM and TensorRT-LLM."""

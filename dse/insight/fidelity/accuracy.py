@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dse.facts.errors import Mistake, SpecError
-from dse.insight.folds import Folds, in_sample
-from dse.insight.refit import Refit
-from dse.insight.validate import Line, Score
+from dse.insight.fidelity.folds import Folds, in_sample
+from dse.insight.fidelity.refit import Refit
+from dse.insight.fidelity.validate import Line, Score
 from dse.insight.wording import percent
 
 Record = dict[str, Any]

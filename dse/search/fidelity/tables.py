@@ -9,8 +9,8 @@ from dse.facts import catalog
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.measurements import Measurements, unknown_name
 from dse.facts.names import find_device, find_model
-from dse.search.passes import WIDTH
-from dse.search.predict import Points
+from dse.search.fidelity.predict import Points
+from dse.search.scoring.passes import WIDTH
 
 
 def problems(table: Measurements) -> dict[int, list[Mistake]]:

@@ -15,8 +15,8 @@ from dse.physics import demand, queueing, roofline, serving
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
-from dse.search import mappings, passes
 from dse.search.pareto import nondominated
+from dse.search.scoring import mappings, passes
 
 RESOLUTION = 0.02
 """Rows closer than this in every criterion are one row, decades [1]: below the model's own error."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray
 from dse.physics import cost, retention, serving
-from dse.search.keeping import Kept, kept
-from dse.search.sides import Setting
-from dse.search.waits import wait
+from dse.search.scoring.keeping import Kept, kept
+from dse.search.scoring.sides import Setting
+from dse.search.scoring.waits import wait
 
 
 class PointColumns(NamedTuple):

@@ -14,12 +14,12 @@ import numpy as np
 from dse.arrays import FloatArray
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.measurements import Kind, Measurements
-from dse.insight.validate import BATCH_EDGES, QUANTITIES, Line, predictions, score, scored
+from dse.insight.fidelity.validate import BATCH_EDGES, QUANTITIES, Line, predictions, score, scored
 from dse.physics.calibration import IDEAL, PROVISIONAL, Calibration
 from dse.physics.closed_loop import Engine
-from dse.search import calibrate, calibrate_serving, serving_runs, tables
-from dse.search.constants import Constants, constants
-from dse.search.kernels import KernelGroup, kernel_groups, kernel_seconds, library_groups
+from dse.search.fidelity import calibrate, calibrate_serving, serving_runs, tables
+from dse.search.fidelity.constants import Constants, constants
+from dse.search.fidelity.kernels import KernelGroup, kernel_groups, kernel_seconds, library_groups
 
 Files = Mapping[Kind, Measurements]
 """Measurements without problems, at most one file of each kind."""

@@ -13,7 +13,7 @@ from dse.physics import demand
 from dse.physics.network import Path, expert_copies
 from dse.physics.roofline import Links, Supply
 from dse.physics.shape import Shape, shape
-from dse.search.mappings import Grid
+from dse.search.scoring.mappings import Grid
 
 WIDTH = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5, "int4": 0.5}
 """Bytes per element of a number format [B]."""

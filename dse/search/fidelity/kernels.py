@@ -16,8 +16,8 @@ from dse.physics.calibration import Calibration
 from dse.physics.demand import GROUPS, Communication, Mapping, Message, Work
 from dse.physics.network import Path
 from dse.physics.work import expected_experts
-from dse.search import fabric
-from dse.search.passes import measured_fraction
+from dse.search.fidelity import fabric
+from dse.search.scoring.passes import measured_fraction
 
 WIDTHS = {"bfloat16": 2.0, "half": 2.0, "fp8": 1.0, "fp8_block": 1.0, "w4a16_mxfp4": 0.53125}
 """Bytes per stored element; a 4-bit block format holds an 8-bit scale for 32 elements [B]."""

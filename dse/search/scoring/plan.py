@@ -18,9 +18,9 @@ from dse.physics import demand, queueing, serving
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
 from dse.physics.work import ledger
-from dse.search import mappings, passes, phases, supply
-from dse.search.constants import constants
-from dse.search.sides import ClassShape, Operation
+from dse.search.fidelity.constants import constants
+from dse.search.scoring import mappings, passes, phases, supply
+from dse.search.scoring.sides import ClassShape, Operation
 
 NATIVE = "native"
 NONE = "none"

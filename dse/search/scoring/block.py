@@ -9,9 +9,9 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.models import Model
 from dse.facts.problem import Problem
 from dse.facts.topology_reduce import tier_bandwidths
-from dse.search import supply
 from dse.search.axes import Designs
-from dse.search.plan import NATIVE, NONE, Plan
+from dse.search.scoring import supply
+from dse.search.scoring.plan import NATIVE, NONE, Plan
 
 OPTICAL_LINK = "ayar_labs_teraphy_gen3"
 """Catalog link whose energy the optical ports have: an optical I/O chiplet."""

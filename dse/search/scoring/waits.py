@@ -7,8 +7,8 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.facts.atoms import HIT
 from dse.physics import queueing, serving
-from dse.search.keeping import Kept
-from dse.search.sides import HOME, Setting
+from dse.search.scoring.keeping import Kept
+from dse.search.scoring.sides import HOME, Setting
 
 ROWS = 256
 """Points whose steps (some 96 each) are ranked at once: they stay in the second-level cache."""

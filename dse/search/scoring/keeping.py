@@ -6,7 +6,7 @@ import numpy as np
 
 from dse.arrays import FloatArray, IntArray
 from dse.physics import retention
-from dse.search.sides import Setting
+from dse.search.scoring.sides import Setting
 
 
 class Kept(NamedTuple):

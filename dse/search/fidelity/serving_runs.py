@@ -9,8 +9,8 @@ from dse.facts import catalog
 from dse.facts.measurements import Measurements
 from dse.physics import closed_loop
 from dse.physics.calibration import Calibration
-from dse.search import predict, tables
-from dse.search.predict import USABLE_MEMORY, Points
+from dse.search.fidelity import predict, tables
+from dse.search.fidelity.predict import USABLE_MEMORY, Points
 
 LENGTH = 0.95
 """Mean length of a request over its nominal one [1]: clients that draw lengths have 0.9, others 1."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
-from dse.insight.validate import Report, Score, score
-from dse.insight.validation_text import HEADER, NAMES, summary, table
+from dse.insight.fidelity.validate import Report, Score, score
+from dse.insight.fidelity.validation_text import HEADER, NAMES, summary, table
 from dse.insight.wording import percent, quantity
 
 BAND = 0.25

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dse import cli_terminal as terminal
+from dse.commands import terminal
 
 if TYPE_CHECKING:
     from dse.facts.problem import Problem

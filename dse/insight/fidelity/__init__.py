@@ -1,0 +1,1 @@
+"""How far to trust the model: errors against measurements, blind folds, bands."""

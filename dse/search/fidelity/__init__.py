@@ -1,0 +1,1 @@
+"""From measurements to constants: prediction of measured points, and the fits."""

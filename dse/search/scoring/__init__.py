@@ -1,0 +1,1 @@
+"""From a block of designs to the metrics of every mapping: the only place where facts meet physics."""
