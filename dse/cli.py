@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from dse.commands import explain, fidelity, model, run, show, terminal
+from dse.commands import cases, explain, fidelity, model, run, show, terminal
 from dse.facts.errors import SpecError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(show.app, name="show")
 app.command(epilog=model.PREDICT_EXAMPLES)(model.predict)
 app.command(epilog=fidelity.VALIDATE_EXAMPLES)(fidelity.validate)
 app.command(epilog=fidelity.CALIBRATE_EXAMPLES)(fidelity.calibrate)
+app.command(epilog=cases.CASES_EXAMPLES)(cases.cases)
 app.add_typer(model.workload_app, name="workload")
 app.add_typer(model.model_app, name="model")
 app.command(epilog=model.SCHEMA_EXAMPLES)(model.schema)
