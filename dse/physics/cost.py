@@ -193,3 +193,32 @@ def task_cost(device_seconds: FloatArray, hourly: FloatArray) -> FloatArray:
     0.05
     """
     return np.asarray(device_seconds * hourly / SECONDS_PER_HOUR)
+
+
+def holding_time(
+    recompute_cost: FloatArray, held: FloatArray, price: FloatArray, life: FloatArray | float
+) -> FloatArray:
+    r"""Time for which keeping a KV cache in a memory costs as much as computing it again.
+
+    .. math:: t = \frac{C_{recompute}\,L}{m\,p}                                            (C9)
+
+    Parameters
+    ----------
+    recompute_cost : (...) array       device time of the prefill in money [$]
+    held : (...) array                 KV kept m [B]
+    price : (...) array                of the memory p [$/B]
+    life : (...) array                 time over which the memory is written off L [s]
+
+    Returns
+    -------
+    (...) array                        break-even gap between two uses [s]
+
+    Notes
+    -----
+    The five-minute rule of storage (Gray and Putzolu 1987) for KV: shorter gaps are worth keeping. Power and interest are
+    left out on both sides.
+
+    >>> round(float(holding_time(np.array(0.001), np.array(10e9), np.array(14e-9), 4 * 31_557_600.0)) / 60)
+    15
+    """
+    return np.asarray(recompute_cost * life / (held * price))

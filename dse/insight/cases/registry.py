@@ -16,9 +16,13 @@ MODULES: Mapping[str, str] = {
     "lamina_attention_offload": "attention_offload",
     "liminal_limits": "liminal",
     "beyond_the_buzz": "disaggregation",
+    "hetero_prefill_decode": "heterogeneous",
+    "fullflat": "flat_fabric",
+    "preserve_prefetch": "prefetch",
     "splitwise": "generations",
     "rubin_cpx": "context_part",
     "photonic_pool": "pooled_memory",
+    "kv_tiers": "tiers",
     "hybrid_memory_models": "memory_models",
 }
 """Case -> module that holds its relations."""
