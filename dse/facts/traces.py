@@ -1,12 +1,16 @@
 """Request traces: a recorded file becomes a step table.
 
-Three layouts are read, told apart by what the file contains:
+Five layouts are read, told apart by what the file contains:
 
 =========  =================================================================================================
 mooncake   JSON lines with `timestamp` [ms], `input_length`, `output_length`, `hash_ids` (prefix blocks)
 azure      CSV with `TIMESTAMP`, `ContextTokens`, `GeneratedTokens`; no prefixes, so each request is a session
 columns    CSV or JSON lines with `session`, `gap_s`, `cached_tokens`, `fresh_tokens`, `output_tokens`;
            optional `agent` (sub-agents have prompts of their own) and `observation_tokens`
+agents     CSV with `trace_id`, `agent`, `t_s`, `input_tokens`, `output_tokens`, `prefix_hit_tokens`,
+           `api_time_s`, `think_time_s`: recorded coding agents (kv-cache-tester), one row per request
+sessions   JSON, one object per session, with `id`, `block_size` and `requests` (`t`, `in`, `out`, `hash_ids`,
+           `api_time`, `think_time`; a request with `requests` of its own is a sub-agent): the same, unreduced
 =========  =================================================================================================
 
 In our own columns `gap_s` is the time from the previous answer of the same agent to this request,
@@ -14,52 +18,36 @@ In our own columns `gap_s` is the time from the previous answer of the same agen
 has neither: write 0. The rows of an agent are in order of time.
 """
 
-import csv
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from dse.arrays import FloatArray
-from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
-from dse.facts.sessions import Steps, Tokens, steps
+from dse.facts.errors import SpecError, did_you_mean, listed
+from dse.facts.sessions import Tokens, steps
+from dse.facts.trace_lines import MISTAKES, Arrivals, Blocks, Lines, Recording, blocks_of, in_order
+from dse.facts.traces_agents import AGENTS, SESSIONS, read_agents, read_sessions
+
+__all__ = ["BLOCK", "MISTAKES", "Arrivals", "Blocks", "Recording", "arrivals", "read_trace"]
 
 MOONCAKE = ("timestamp", "input_length", "output_length", "hash_ids")
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 COLUMNS = ("session", "gap_s", "cached_tokens", "fresh_tokens", "output_tokens")
 OPTIONAL = ("agent", "observation_tokens")
+KNOWN = {
+    MOONCAKE: (),
+    AZURE: (),
+    COLUMNS: OPTIONAL,
+    AGENTS: ("step", "input_kinds", "output_kinds", "stop", "model"),
+    SESSIONS: ("models", "hash_id_scope", "tool_tokens", "system_tokens", "totals"),
+}
+"""Fields of each layout -> further ones that it may have."""
 
 BLOCK = 512
 """Tokens of a prefix block in the Mooncake release [tok] (its FAST'25 paper and README)."""
-MISTAKES = 20
-"""Lines reported at once; a file with more is of another layout."""
-MAX_ROWS = 5_000_000
-"""Rows read from one file: more is a mistake or needs a reduced table."""
-
-Row: TypeAlias = Mapping[str, object]
-
-
-class Arrivals(NamedTuple):
-    """How requests or sessions arrive."""
-
-    rate: float
-    """Mean rate [1/s]."""
-    scv: float
-    """Squared coefficient of variation of the time between arrivals [1]; 1 for a Poisson process."""
-
-
-class Recording(NamedTuple):
-    """What a trace file says."""
-
-    steps: Steps
-    arrivals: Arrivals | None
-    """None where the file has no arrival times."""
-    shared: float
-    """Leading tokens that every prompt of the file has in common [tok]."""
 
 
 def read_trace(path: str | Path, block: int = BLOCK) -> Recording:
@@ -70,12 +58,12 @@ def read_trace(path: str | Path, block: int = BLOCK) -> Recording:
     path : file
     block : int     tokens per prefix block, for the Mooncake layout [tok]
     """
-    lines = _Lines(Path(path))
+    lines = Lines(Path(path))
     first = next(iter(lines.rows()), None)
     if first is None:
         lines.report(0, "holds no request: expected " + _layouts())
         raise SpecError(lines.mistakes)
-    return lines.layout(set(first[1]), block)
+    return _read(lines, set(first[1]), block)
 
 
 def arrivals(times: FloatArray) -> Arrivals | None:
@@ -97,99 +85,33 @@ def arrivals(times: FloatArray) -> Arrivals | None:
     return Arrivals(rate, float(counts.var() / counts.mean()))
 
 
-class _Lines:
-    """Rows of a file with their line numbers; collects mistakes."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.mistakes: list[Mistake] = []
-        try:
-            self.text = path.read_text(encoding="utf-8-sig").splitlines()
-        except OSError as error:
-            raise SpecError([Mistake(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
-        except UnicodeDecodeError as error:
-            raise SpecError([Mistake(str(path), 0, 0, "", "is not UTF-8 text")]) from error
-        if len(self.text) > MAX_ROWS:
-            self.report(0, f"has {len(self.text):,} lines; at most {MAX_ROWS:,} are read")
-            raise SpecError(self.mistakes)
-        opening = next((line for line in self.text if line.strip()), "")
-        self.json = opening.lstrip().startswith("{")
-
-    def report(self, line: int, message: str, where: str = "") -> None:
-        """Note a mistake; a file with too many is given up."""
-        self.mistakes.append(Mistake(str(self.path), line, 1 if line else 0, where, message))
-        if len(self.mistakes) >= MISTAKES:
-            raise SpecError(self.mistakes)
-
-    def rows(self) -> Iterator[tuple[int, Row]]:
-        """Line number and fields of each request."""
-        return self._objects() if self.json else self._records()
-
-    def _objects(self) -> Iterator[tuple[int, Row]]:
-        for number, line in enumerate(self.text, 1):
-            if not line.strip():
-                continue
-            try:
-                found = json.loads(line)
-            except (json.JSONDecodeError, RecursionError):
-                self.report(number, "is not JSON: expected one object per line")
-                continue
-            if isinstance(found, dict):
-                yield number, found
-            else:
-                self.report(number, "expected an object {...}")
-
-    def _records(self) -> Iterator[tuple[int, Row]]:
-        reader = csv.reader(self.text)
-        names: list[str] | None = None
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if names is None:
-                names = [cell.strip() for cell in cells]
-            elif len(cells) != len(names):
-                self.report(reader.line_num, f"has {len(cells)} fields; the header has {len(names)}")
-            else:
-                yield reader.line_num, dict(zip(names, cells, strict=True))
-
-    def layout(self, names: set[str], block: int) -> Recording:
-        """Read with the layout whose fields the first request has."""
-        readers: dict[tuple[str, ...], Callable[[], Recording]] = {
-            MOONCAKE: lambda: _mooncake(self, block),
-            AZURE: lambda: _azure(self),
-            COLUMNS: lambda: _columns(self),
-        }
-        for fields, reader in readers.items():
-            if names >= set(fields):
-                found = reader()
-                if self.mistakes:
-                    raise SpecError(self.mistakes)
-                return found
-        best = max(readers, key=lambda fields: len(names & set(fields)))
-        missing = [field for field in best if field not in names]
-        near = did_you_mean(missing[0], names)
-        self.report(1, f"lacks {listed(missing)} in {listed(names)}.{near} Expected {_layouts()}")
-        raise SpecError(self.mistakes)
-
-    def number(self, line: int, row: Row, name: str) -> float:
-        """Finite number that is not negative; 0 with a report otherwise."""
-        written = row.get(name)
-        try:
-            value = float(written) if isinstance(written, str | int | float) else math.nan
-        except (ValueError, OverflowError):
-            value = math.nan
-        if isinstance(written, bool) or not math.isfinite(value) or value < 0:
-            self.report(line, f"{written!r}: expected a number of at least 0", name)
-            return 0.0
-        return value
+def _read(lines: Lines, names: set[str], block: int) -> Recording:
+    """Read with the layout whose fields the first request has."""
+    readers: dict[tuple[str, ...], Callable[[], Recording]] = {
+        MOONCAKE: lambda: _mooncake(lines, block),
+        AZURE: lambda: _azure(lines),
+        COLUMNS: lambda: _columns(lines),
+        AGENTS: lambda: read_agents(lines),
+        SESSIONS: lambda: read_sessions(lines),
+    }
+    for fields, reader in readers.items():
+        if names >= set(fields):
+            lines.refuse_unknown(names, {*fields, *KNOWN[fields]})
+            found = reader()
+            lines.refuse()
+            return found
+    best = max(readers, key=lambda fields: len(names & set(fields)))
+    missing = [field for field in best if field not in names]
+    near = did_you_mean(missing[0], names)
+    lines.report(1, f"lacks {listed(missing)} in {listed(names)}.{near} Expected {_layouts()}")
+    raise SpecError(lines.mistakes)
 
 
 def _layouts() -> str:
-    layouts = (MOONCAKE, AZURE, COLUMNS)
-    return "the fields " + ", or ".join(" ".join(fields) for fields in layouts)
+    return "the fields " + ", or ".join(" ".join(fields) for fields in KNOWN)
 
 
-def _mooncake(lines: _Lines, block: int) -> Recording:
+def _mooncake(lines: Lines, block: int) -> Recording:
     """Requests whose prefix was last used by an earlier one continue its session.
 
     The request that last touched the deepest common block is the predecessor; a common first block alone
@@ -201,11 +123,15 @@ def _mooncake(lines: _Lines, block: int) -> Recording:
     session: list[int] = []
     tokens, depth, gap = [], [], []
     previous: list[tuple[object, ...]] = []
+    numbers: list[int] = []
     for line, row in lines.rows():
         time, size, output = (lines.number(line, row, name) for name in MOONCAKE[:3])
         blocks = row.get("hash_ids")
         if not isinstance(blocks, list) or len(blocks) != math.ceil(size / block) or not blocks:
             lines.report(line, f"expected {math.ceil(size / block)} ids, one per {block} prompt tokens", "hash_ids")
+            continue
+        if not all(isinstance(name, int | str) for name in blocks):
+            lines.report(line, "an id is a number or a text", "hash_ids")
             continue
         ids = tuple(blocks)
         common = next((place for place, name in enumerate(ids) if name not in last), len(ids))
@@ -218,21 +144,24 @@ def _mooncake(lines: _Lines, block: int) -> Recording:
         times.append(time / 1000)
         tokens.append((size, output))
         previous.append(ids)
-    if lines.mistakes:
-        raise SpecError(lines.mistakes)
-    if (np.diff(times) < 0).any():
-        lines.report(int(np.flatnonzero(np.diff(times) < 0)[0]) + 2, "timestamps fall; sort the file by time")
-        raise SpecError(lines.mistakes)
+        numbers.append(line)
+    lines.refuse()
+    in_order(lines, numbers, np.array(times))
+    lines.refuse()
     size, output = np.array(tokens, dtype=np.float64).T
     table = steps(session, gap, Tokens(depth, size - depth, output))
     opening = min(len(ids) for ids in previous)
     shared = next((place for place in range(opening) if len({ids[place] for ids in previous}) > 1), opening)
-    return Recording(table, arrivals(np.array(times)), float(shared * block) if len(previous) > 1 else 0.0)
+    order = np.argsort(np.array(session), kind="stable")
+    leading = float(shared * block) if len(previous) > 1 else 0.0
+    stacked = blocks_of([previous[place] for place in order.tolist()], float(block))
+    return Recording(table, arrivals(np.array(times)), leading, np.array(times)[order], stacked)
 
 
-def _azure(lines: _Lines) -> Recording:
+def _azure(lines: Lines) -> Recording:
     """Each request is a session of one step: the file has no prefixes."""
     times, prompt, output = [], [], []
+    numbers: list[int] = []
     for line, row in lines.rows():
         try:
             times.append(datetime.fromisoformat(_microseconds(str(row["TIMESTAMP"]))).timestamp())
@@ -241,10 +170,13 @@ def _azure(lines: _Lines) -> Recording:
             continue
         prompt.append(lines.number(line, row, "ContextTokens"))
         output.append(lines.number(line, row, "GeneratedTokens"))
+        numbers.append(line)
+    in_order(lines, numbers, np.array(times))
+    lines.refuse()
     size = len(prompt)
     zero = np.zeros(size)
     table = steps(np.arange(size), zero, Tokens(zero, prompt, output))
-    return Recording(table, arrivals(np.array(times)), 0.0)
+    return Recording(table, arrivals(np.array(times)), 0.0, np.array(times) - times[0])
 
 
 def _microseconds(text: str) -> str:
@@ -255,14 +187,14 @@ def _microseconds(text: str) -> str:
     return whole + point + digits[:6] + zone
 
 
-def _columns(lines: _Lines) -> Recording:
+def _columns(lines: Lines) -> Recording:
     """Our own layout."""
     agents: dict[tuple[str, str], int] = {}
     tasks: dict[str, int] = {}
     held: dict[int, float] = {}
     rows: list[tuple[float, ...]] = []
     for line, row in lines.rows():
-        known = len(lines.mistakes)
+        known = lines.count
         gap, cached, fresh, output = (lines.number(line, row, name) for name in COLUMNS[1:])
         observation = lines.number(line, row, OPTIONAL[1]) if OPTIONAL[1] in row else 0.0
         task = str(row.get("session", ""))
@@ -270,7 +202,7 @@ def _columns(lines: _Lines) -> Recording:
         if cached > held.get(agent, math.inf):
             message = f"{cached:g}: more than the previous prompt and answer of this agent, {held[agent]:g}"
             lines.report(line, message, "cached_tokens")
-        if cached + fresh < 1 and len(lines.mistakes) == known:
+        if cached + fresh < 1 and lines.count == known:
             lines.report(line, "0: expected a prompt of at least one token", "fresh_tokens")
         held[agent] = cached + fresh + output
         rows.append((tasks.setdefault(task, len(tasks)), agent, gap, cached, fresh, output, observation))
