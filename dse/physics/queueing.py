@@ -94,17 +94,21 @@ def mean_slots(batch: FloatArray, z: float = Z_95) -> FloatArray:
     return np.asarray(((-z + np.sqrt(z * z + 4 * batch)) / 2) ** 2)
 
 
-def mixture_quantiles(values: FloatArray, weights: FloatArray, levels: Sequence[float]) -> FloatArray:
+def mixture_quantiles(
+    values: FloatArray, weights: FloatArray, levels: Sequence[float], below: FloatArray | None = None
+) -> FloatArray:
     r"""Quantiles of weighted atoms, row by row, linear between the middles of their weights.
 
     .. math:: q = v_i + (v_{i+1} - v_i)\,\frac{\ell - m_i}{m_{i+1} - m_i}, \qquad
-              m_i = \frac{\sum_{j \le i} w_j - w_i/2}{\sum_j w_j}                             (Q4)
+              m_i = \frac{w_0 + \sum_{j \le i} w_j - w_i/2}{w_0 + \sum_j w_j}                   (Q4)
 
     Parameters
     ----------
     values : (n, k) array              atoms of each row, >= 0 [any unit]
     weights : (n, k) array             their weights, >= 0; atoms without weight have no say [1]
     levels : sequence of q floats      for example 0.5 and 0.95 [1]
+    below : (n,) array                 weight w_0 of further atoms, known to lie below those that any of the levels
+                                       falls between; 0 where absent [1]
 
     Returns
     -------
@@ -121,28 +125,34 @@ def mixture_quantiles(values: FloatArray, weights: FloatArray, levels: Sequence[
     >>> mixture_quantiles(atoms, weights, [0.9]).round(2).tolist()
     [[1.09, 30.0]]
     """
-    count = values.shape[-1]
-    place = (1 << (count - 1).bit_length()) - 1
-    keys = np.where(weights > 0, values, np.inf).view(np.int64)
-    keys &= ~place
+    size, count = values.shape
+    place, rows = (1 << (count - 1).bit_length()) - 1, np.arange(size)
+    idle = weights <= 0
+    some = bool(idle.any())
+    keys = (np.where(idle, np.inf, values) if some else np.ascontiguousarray(values)).view(np.int64) & ~place
     keys |= np.arange(count)
     keys.sort(axis=-1)
-    order = (keys & place) + count * np.arange(len(values))[:, None]
-    share = np.take(weights, order)
-    mass = np.cumsum(share, axis=-1)
-    total = mass[:, -1].copy()
-    mass -= share / 2
-    rows, last = np.arange(len(values)), np.count_nonzero(weights > 0, axis=-1) - 1
-    found = np.empty((len(levels), len(values)))
+    keys &= place
+    keys += count * rows[:, None]
+    share = np.take(weights, keys)
+    middle = np.cumsum(share, axis=-1)
+    if below is not None:
+        middle += below[:, None]
+    total = middle[:, -1].copy()
+    share *= 0.5
+    middle -= share
+    last = count - 1 - (np.count_nonzero(idle, axis=-1) if some else np.zeros(size, dtype=np.int64))
+    found = np.empty((len(levels), size))
     for index, level in enumerate(levels):
         if level in levels[:index]:
             found[index] = found[levels.index(level)]
             continue
         target = level * total
-        right = np.minimum(np.count_nonzero(mass < target[:, None], axis=-1), last)
+        reached = middle >= target[:, None]
+        right = np.minimum(np.where(reached[:, -1], reached.argmax(axis=-1), last), last)
         left = np.maximum(right - 1, 0)
-        low, high = mass[rows, left], mass[rows, right]
+        low, high = middle[rows, left], middle[rows, right]
         part = np.clip((target - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
-        below, above = np.take(values, order[rows, left]), np.take(values, order[rows, right])
-        found[index] = below + part * (above - below)
+        lower, upper = np.take(values, keys[rows, left]), np.take(values, keys[rows, right])
+        found[index] = lower + part * (upper - lower)
     return found

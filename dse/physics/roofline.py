@@ -87,6 +87,19 @@ class PassTime(NamedTuple):
     """Operators by group, floors included, (G, n) [s]."""
 
 
+class LocalTime(NamedTuple):
+    """Time that one device spends on a pass by itself, before any message; what a topology cannot change."""
+
+    compute: FloatArray
+    """Share of the operators that compute bounds (n,) [s]."""
+    memory: FloatArray
+    """Share of the operators that memory bounds (n,) [s]."""
+    overhead: FloatArray
+    """Kernel floors, layers, step and requests (n,) [s]."""
+    group_seconds: FloatArray
+    """Operators by group, floors included, (G, n) [s]."""
+
+
 def operator_time(compute_time: FloatArray, memory_time: FloatArray) -> FloatArray:
     r"""Time of an operator from its time at each roof.
 
@@ -142,20 +155,45 @@ def pass_time(work: Work, supply: Supply, links: Links, calibration: Calibration
     >>> float(spent.seconds[0]), float(spent.compute[0])
     (1.0, 1.0)
     """
+    alone = local_time(work, supply, links.expert_ranks, calibration)
+    return joined(alone, exposed_time(work.communication, links, calibration))
+
+
+def local_time(work: Work, supply: Supply, expert_ranks: ArrayLike, calibration: Calibration) -> LocalTime:
+    """Terms of equation (R1) but for the messages.
+
+    Parameters
+    ----------
+    work, supply, calibration          as `pass_time`
+    expert_ranks : number or (n,)      ranks over which the experts lie [1]
+
+    Returns
+    -------
+    LocalTime                          terms, (n,)
+    """
     size = work.flop.shape[1]
     groups = np.zeros((len(GROUPS), size))
     compute, memory, floors = np.zeros(size), np.zeros(size), np.zeros(size)
     for index, group in enumerate(GROUPS):
         if not work.kernels[index].any() and not work.flop[index].any():
             continue
-        spent = _group(group, index, work, supply, links, calibration)
+        spent = _group(group, index, work, supply, expert_ranks, calibration)
         compute += spent.compute
         memory += spent.memory
         floors += spent.floor
         groups[index] = spent.compute + spent.memory + spent.floor
-    network = communication_time(work.communication, links, calibration) * (1 - calibration.overlap)
-    overhead = floors + overhead_time(work, supply, calibration)
-    return PassTime(compute + memory + network + overhead, compute, memory, network, overhead, groups)
+    return LocalTime(compute, memory, floors + overhead_time(work, supply, calibration), groups)
+
+
+def exposed_time(sent: Communication, links: Links, calibration: Calibration) -> FloatArray:
+    """Messages of a pass that no computation hides, (n,) [s]; arguments as `communication_time`."""
+    return communication_time(sent, links, calibration) * (1 - calibration.overlap)
+
+
+def joined(alone: LocalTime, network: FloatArray) -> PassTime:
+    """Equation (R1) from its terms: what the device does by itself, and its exposed messages (n,) [s]."""
+    seconds = alone.compute + alone.memory + network + alone.overhead
+    return PassTime(seconds, alone.compute, alone.memory, network, alone.overhead, alone.group_seconds)
 
 
 def overhead_time(work: Work, supply: Supply, calibration: Calibration) -> FloatArray:
@@ -310,7 +348,9 @@ class _Roof(NamedTuple):
     curves: Curves
 
 
-def _group(group: str, index: int, work: Work, supply: Supply, links: Links, calibration: Calibration) -> _Spent:
+def _group(
+    group: str, index: int, work: Work, supply: Supply, expert_ranks: ArrayLike, calibration: Calibration
+) -> _Spent:
     """Time of one operator group."""
     roof = _roof(group, supply, calibration)
     flop, moved = work.flop[index], work.weight_bytes[index] + work.kv_bytes[index]
@@ -321,7 +361,7 @@ def _group(group: str, index: int, work: Work, supply: Supply, links: Links, cal
     else:
         flop = flop * (1 + pick(roof.width, roof.curves, "half_rows") / np.maximum(work.rows[index], 1.0))
     if group == "routed_experts":
-        flop = flop * expert_skew(links.expert_ranks, calibration.expert_skew)
+        flop = flop * expert_skew(expert_ranks, calibration.expert_skew)
     rate = (
         np.asarray(roof.rate, float)
         * np.asarray(supply.compute_fraction, float)

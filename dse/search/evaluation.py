@@ -2,10 +2,11 @@
 
 1. Levers become columns: devices, memories, links, prices of every design (:class:`Block`).
 2. Each class takes its serving points: every undominated prefill mapping with every undominated decode mapping and
-   every home of the KV, scored by :mod:`dse.search.scoring.points`.
+   every home of the KV, scored as far as the choice among them needs (:mod:`dse.search.scoring.screening`).
 3. The classes are combined: for every level of latency the cheapest and the most frugal choice
    (:mod:`dse.search.scoring.combine`).
-4. The rows get their metrics and their violations.
+4. The points that stay are scored in full by :mod:`dse.search.scoring.points`; the rows get their metrics and their
+   violations.
 """
 
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from dse.search.axes import Designs
 from dse.search.metrics import Metrics, stack
 from dse.search.scoring import block as blocks
 from dse.search.scoring.block import Block
-from dse.search.scoring.classes import ClassPoints, class_points
-from dse.search.scoring.combine import Points, combine
+from dse.search.scoring.classes import ClassPoints, scored
+from dse.search.scoring.combine import combine
 from dse.search.scoring.plan import Plan
+from dse.search.scoring.screening import screened
 from dse.search.scoring.sides import ClassShape
 
-CHUNK = 256
+CHUNK = 128
 """Designs scored at once: their serving points fill a few dozen megabytes."""
 
 
@@ -57,20 +59,13 @@ def evaluate(problem: Problem, designs: Designs) -> Metrics:
 
 def score(plan: Plan, block: Block) -> Metrics:
     """Steps 2 to 4 for one block."""
-    found = [class_points(plan, block, agent) for agent in range(len(plan.classes))]
-    shares = np.array([item.agent.share for item in plan.classes])
-    offsets = np.cumsum([0, *(part.size for part in found)])
-    points = Points(
-        design=np.concatenate([part.design for part in found]),
-        agent=np.concatenate([np.full(part.size, agent) for agent, part in enumerate(found)]),
-        cost=np.concatenate([share * part.columns.cost for share, part in zip(shares, found, strict=True)]),
-        energy=np.concatenate([share * part.columns.energy for share, part in zip(shares, found, strict=True)]),
-        ratio=np.concatenate([part.columns.ratio for part in found]),
-        violation=np.concatenate([part.columns.violation for part in found]),
-    )
-    rows = combine(points, len(block), len(found))
-    local = rows.point - offsets[:-1]
-    return assembled(plan, block, found, rows.design, local)
+    pairs, short = screened(plan, block)
+    rows = combine(short.points, len(block), len(pairs))
+    found, chosen = [], np.empty_like(rows.point)
+    for agent, own in enumerate(pairs):
+        picked, chosen[:, agent] = np.unique(short.origin[rows.point[:, agent]], return_inverse=True)
+        found.append(scored(plan, block, agent, own.candidates(picked)))
+    return assembled(plan, block, found, rows.design, chosen)
 
 
 def assembled(plan: Plan, block: Block, found: list[ClassPoints], design: IntArray, point: IntArray) -> Metrics:

@@ -1,125 +1,303 @@
 """How fast the flagship study is scored: `python tests/benchmarks/bench_evaluation.py [designs] [processes]`.
 
-A *candidate* is one architecture with one mapping. A *candidate × class evaluation* is one serving point of one class
-of agents (an architecture, a prefill mapping, a decode mapping, a home of the KV) scored in full: memory ledger,
-retention, links, latency quantiles, cost, energy, slacks, and combined with the other classes. Nothing that was pruned
-before scoring is counted; `rows_times_classes` counts combined rows only. Tables are made before the clock starts;
-`seconds_per_table` tells what they cost. `points_per_s` is wall-clock, all processes together, so it needs a quiet
-machine; `points_per_cpu_s` is what one processor does in a second of its own time.
+What is counted. A *candidate* is one architecture with one mapping; a class of agents sees of it one prefill mapping,
+one decode mapping and one home of its KV. The rates below are candidate × class evaluations in one second of wall
+clock, all processes together, **with the making of the tables in the time** unless `warm`:
+
+`scored`      points whose retention, memory ledger, links, cost, energy and token times were worked out, each once per
+              architecture; rows that were pruned before (by table, by phase) are in no figure
+`timed`       of these, the points whose latency was read from the mixture of steps, because no slack was negative
+`combined`    rows of the mixture that stay, times classes: what a search gets to see
+
+Each process draws designs of its own and scores them in blocks, as a search does. `random` are draws from the whole
+space, most of which some limit of the hardware rules out at once; `sound` are those that no such limit rules out, as a
+search proposes them after its first generations. Every process makes its own tables.
+
+The profile is of one process: shares of its time by part, physics being everything in `dse.physics` (the tables'
+part of it apart). Peers (GenZ, AIConfigurator) time the same decode steps where they can be imported: put them in a
+virtual environment of their own, and give its interpreter by DSE_PEERS.
 """
 
 import cProfile
 import json
+import os
 import pstats
 import resource
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dse.facts.problem import load
-from dse.search import evaluation
+from dse.physics import demand
+from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator
 from dse.search.scoring import block as blocks
-from dse.search.scoring.classes import candidates
+from dse.search.scoring import screening, tails
+from dse.search.scoring.mappings import Grid
+from dse.search.scoring.phases import timed
+from dse.search.scoring.plan import TableKey
 from dse.search.space import Space
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "search_spaces" / "agentic_datacenter.yaml"
 RESULT = ROOT / "results" / "benchmarks" / "evaluation.json"
+PEERS = Path(__file__).with_name("peers_decode.py")
 SEED = 1
+BLOCK = 128
+"""Designs of a block."""
+PREVIOUS = {"random": 349.0, "scored": 211_331.0, "combined": 29_223.0, "seconds_per_table": 4.83e-3}
+"""Before points were screened, with tables made before the clock started (two processes, same machine)."""
 _worker: list[Evaluator] = []
 
 
-def points_of(evaluator: Evaluator, designs: int, seed: int) -> int:
-    """Serving points that a sample of designs has: counted apart from the timed pass."""
-    sample, plan = Space.of(evaluator.problem).sample(designs, seed), evaluator.plan
-    parts = [sample.take(slice(first, first + evaluation.CHUNK)) for first in range(0, designs, evaluation.CHUNK)]
-    return sum(
-        candidates(plan, blocks.block(plan, part), agent).home.size
-        for part in parts
-        for agent in range(len(plan.classes))
-    )
+class Counts(NamedTuple):
+    """What one pass over a sample did."""
+
+    designs: int
+    seconds: float
+    cpu: float
+    scored: int
+    timed: int
+    rows: int
+    tables: int
 
 
 def start() -> None:
     """Give a worker its evaluator."""
-    _worker.append(Evaluator.of(load(STUDY)))
+    _worker[:] = [Evaluator.of(load(STUDY))]
 
 
-def share(task: tuple[int, int]) -> dict[str, float]:
-    """Score one worker's sample twice: with tables to make, then without."""
-    designs, seed = task
-    evaluator = _worker[0]
-    sample = Space.of(evaluator.problem).sample(designs, seed)
-    begun = time.perf_counter()
-    evaluator(sample)
-    tables = len(evaluator.plan._prefill) + len(evaluator.plan._decode)
-    first, begun, used = time.perf_counter() - begun, time.perf_counter(), time.process_time()
-    rows = len(evaluator(sample))
-    second, used = time.perf_counter() - begun, time.process_time() - used
-    points = points_of(evaluator, designs, seed)
-    return {"first": first, "second": second, "cpu": used, "rows": rows, "points": points, "tables": tables}
-
-
-def peak(designs: int) -> float:
-    """High-water mark of a fresh process that scores designs block by block [MB]."""
-    evaluator = Evaluator.of(load(STUDY))
+def sample(evaluator: Evaluator, designs: int, seed: int, sound: bool) -> Designs:
+    """Random designs; those that no limit of the hardware rules out, if asked for."""
     space = Space.of(evaluator.problem)
-    for first in range(0, designs, evaluation.CHUNK):
-        evaluator(space.sample(min(evaluation.CHUNK, designs - first), SEED + first))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    if not sound:
+        return space.sample(designs, seed)
+    drawn = space.sample(6 * designs, seed)
+    return drawn.take(np.flatnonzero(~blocks.block(evaluator.plan, drawn).doomed)[:designs])
 
 
-def profile(designs: int) -> dict[str, float]:
-    """Share of the time in the physics, its slowest functions and the combination, without making tables."""
-    evaluator = Evaluator.of(load(STUDY))
-    sample = Space.of(evaluator.problem).sample(designs, SEED)
-    evaluator(sample)
+def run(evaluator: Evaluator, designs: Designs) -> Counts:
+    """Score designs block by block."""
+    begun, used, rows = time.perf_counter(), time.process_time(), 0
+    for first in range(0, len(designs), BLOCK):
+        rows += len(evaluator(designs.take(slice(first, first + BLOCK))))
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - used
+    tables = len(evaluator.plan._prefill) + len(evaluator.plan._decode)
+    return Counts(len(designs), seconds, cpu, 0, 0, rows, tables)
+
+
+def counted(evaluator: Evaluator, designs: Designs) -> tuple[int, int]:
+    """Points scored and points timed, in a pass of its own."""
+    scored = timed = 0
+    for first in range(0, len(designs), BLOCK):
+        block = blocks.block(evaluator.plan, designs.take(slice(first, first + BLOCK)))
+        drafts = [screening.drafted(evaluator.plan, block, agent) for agent in range(len(evaluator.plan.classes))]
+        scored += sum(item.design.size for item in drafts)
+        hopeful = screening._everywhere([item.design[item.short <= 0] for item in drafts], len(block))
+        timed += sum(int(((item.short <= 0) & hopeful[item.design]).sum()) for item in drafts)
+    return scored, timed
+
+
+def measured(task: tuple[int, int, bool]) -> dict[str, Counts]:
+    """Score one worker's sample with tables to make, then without."""
+    designs, seed, sound = task
+    start()
+    evaluator = _worker[0]
+    drawn = sample(evaluator, designs, seed, sound)
+    cold, warm = run(evaluator, drawn), run(evaluator, drawn)
+    scored, timed = counted(evaluator, drawn)
+    return {name: part._replace(scored=scored, timed=timed) for name, part in (("cold", cold), ("warm", warm))}
+
+
+def rates(parts: list[Counts], classes: int) -> dict[str, float]:
+    """Rates of all processes together, by wall clock and by processor time."""
+    seconds, cpu = max(part.seconds for part in parts), sum(part.cpu for part in parts)
+    total = Counts(*(sum(column) for column in zip(*parts, strict=True)))
+    return {
+        "designs_per_s": total.designs / seconds,
+        "scored_per_s": total.scored / seconds,
+        "timed_per_s": total.timed / seconds,
+        "combined_per_s": total.rows * classes / seconds,
+        "designs_per_cpu_s": total.designs / cpu,
+        "scored_per_cpu_s": total.scored / cpu,
+        "scored_per_design": total.scored / total.designs,
+        "combined_per_design": total.rows * classes / total.designs,
+    }
+
+
+def peak(designs: int) -> dict[str, float]:
+    """Memory of a fresh process before and after it scores designs block by block, and what its tables hold [MB]."""
+    start()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    run(_worker[0], sample(_worker[0], designs, SEED, False))
+    plan = _worker[0].plan
+    tables = sum(bytes_of(store) for store in (plan._prefill, plan._decode, plan._asked, plan._alone))
+    return {"start": before, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, "tables": tables / 1e6}
+
+
+def bytes_of(item: Any) -> int:
+    """Bytes of the arrays in nested tuples and dictionaries; an array met twice counts twice."""
+    if isinstance(item, np.ndarray):
+        return item.nbytes
+    values = item.values() if isinstance(item, dict) else item if isinstance(item, tuple) else ()
+    return sum(bytes_of(value) for value in values)
+
+
+PARTS = {
+    "tables": ("plan.prefill", "plan.decode"),
+    "levers to columns": ("block.block",),
+    "rows and pairs": ("classes.pairing",),
+    "cost, energy, slacks": ("screening.drafted",),
+    "latency at the percentile": ("tails.in_time", "tails.at_percentile"),
+    "combination": ("combine.combine",),
+    "all columns of what stays": ("classes.scored", "evaluation.assembled"),
+}
+"""Parts of an evaluation and the functions that do them; a part without those that it calls and that are parts."""
+INSIDE = {"rows and pairs": "tables", "cost, energy, slacks": "rows and pairs"}
+"""Parts that contain another one."""
+
+
+def profile(designs: int, warm: bool) -> dict[str, float]:
+    """Share of the time by part, and of physics in the whole, from a profile of one process."""
+    start()
+    evaluator = _worker[0]
+    drawn = sample(evaluator, designs, SEED, True)
+    if warm:
+        run(evaluator, drawn)
+    tails._tail.cache_clear()
     meter = cProfile.Profile()
-    meter.runcall(evaluator, sample)
+    meter.runcall(run, evaluator, drawn)
     entries = pstats.Stats(meter).stats.items()  # type: ignore[attr-defined]
-    total = max(entry[3] for _, entry in entries)
-    found = {f"{Path(place[0]).stem}.{place[2]}": entry[3] / total for place, entry in entries}
-    chosen = ("points.evaluate_points", "waits.wait", "queueing.mixture_quantiles", "keeping.kept", "combine.combine")
-    return {name: round(found.get(name, 0.0), 3) for name in chosen}
+    found = {f"{Path(place[0]).stem}.{place[2]}": entry[3] for place, entry in entries}
+    total = found["bench_evaluation.run"]
+    shares = {part: sum(found.get(name, 0.0) for name in names) / total for part, names in PARTS.items()}
+    whole = dict(shares)
+    for part, inner in INSIDE.items():
+        shares[part] -= whole[inner]
+    physics = sum(entry[2] for place, entry in entries if f"{os.sep}physics{os.sep}" in place[0])
+    library = sum(entry[2] for place, entry in entries if place[0] == "~" or "numpy" in place[0])
+    shares["rest"] = 1 - sum(shares.values())
+    called = _under_physics(meter)
+    return {name: round(value, 3) for name, value in shares.items()} | {
+        "physics": round((physics + called) / total, 3),
+        "array library": round(library / total, 3),
+    }
+
+
+def _under_physics(meter: cProfile.Profile) -> float:
+    """Time of library functions called straight from physics."""
+    stats = pstats.Stats(meter).stats  # type: ignore[attr-defined]
+    found = 0.0
+    for place, (*_, callers) in stats.items():
+        if f"{os.sep}dse{os.sep}" not in place[0]:
+            found += sum(own[3] for caller, own in callers.items() if f"{os.sep}physics{os.sep}" in caller[0])
+    return found
+
+
+def peers() -> dict[str, Any]:
+    """Decode steps of the same model on the same devices per second, by the tools that another interpreter has."""
+    python = os.environ.get("DSE_PEERS")
+    if not python:
+        return {"note": "DSE_PEERS names no interpreter that has them"}
+    made = subprocess.run([python, str(PEERS)], capture_output=True, text=True, timeout=600, check=False)
+    if made.returncode:
+        return {"note": (made.stderr.strip().splitlines() or ["failed"])[-1]}
+    return dict(json.loads(made.stdout.splitlines()[-1]))
+
+
+def own_steps() -> dict[str, float]:
+    """Our decode steps per second on the points of the peers: all of them at once, and a hundred contexts of each."""
+    start()
+    plan = _worker[0].plan
+    agent = next(index for index, item in enumerate(plan.classes) if item.agent.model.id == "llama_3_1_70b")
+    site = plan.site(TableKey(agent, "h100_sxm", "native", 0.0, "fp8", "bf16", 0))
+    tensor, batch = (column.ravel() for column in np.meshgrid((1, 2, 4, 8), 2 ** np.arange(9)))
+    one = np.ones_like(tensor)
+    found = {}
+    for name, contexts in (("passes_per_s", 1), ("passes_per_s_in_arrays_of_3600", 100)):
+        grid = Grid(tensor, one, one, tensor, one, one, batch).repeated(contexts)
+        context = np.repeat(np.linspace(8192, 9000, contexts), tensor.size)
+        asked = demand.Load(grid.size, 1.0, context)
+        timed(site, grid, asked)
+        repeat, begun = 50, time.perf_counter()
+        for _ in range(repeat):
+            timed(site, grid, asked)
+        found[name] = grid.size.size * repeat / (time.perf_counter() - begun)
+    return found
 
 
 def main() -> None:
     """Measure, print and store."""
-    designs = int(sys.argv[1]) if len(sys.argv) > 1 else 768
+    designs = int(sys.argv[1]) if len(sys.argv) > 1 else 512
     processes = int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, context, start) as pool:
-        parts = list(pool.map(share, [(designs, SEED + worker) for worker in range(processes)]))
+    context, classes = get_context("spawn"), len(load(STUDY).agents)
+    result: dict[str, Any] = {"study": STUDY.stem, "processes": processes, "designs_per_process": designs}
+    for kind in ("random", "sound"):
+        tasks = [(designs, SEED + worker, kind == "sound") for worker in range(processes)]
+        with ProcessPoolExecutor(processes, context) as pool:
+            parts = list(pool.map(measured, tasks))
+        result[kind] = {name: rates([part[name] for part in parts], classes) for name in ("cold", "warm")}
+        result[kind]["tables"] = max(part["cold"].tables for part in parts)
+        made = [(part["cold"].cpu - part["warm"].cpu) / part["cold"].tables for part in parts]
+        result[kind]["seconds_per_table"] = float(np.mean(made))
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        memory = {count: round(pool.submit(peak, count).result()) for count in (256, 1024, 2048)}
-        shares = pool.submit(profile, 256).result()
-    seconds = max(part["second"] for part in parts)
-    points, rows = (sum(part[name] for part in parts) for name in ("points", "rows"))
-    classes = len(load(STUDY).agents)
-    result = {
-        "study": STUDY.stem,
-        "processes": processes,
-        "designs": designs * processes,
-        "points_per_design": points / (designs * processes),
-        "points_per_s": points / seconds,
-        "points_per_cpu_s": points / sum(part["cpu"] for part in parts),
-        "rows_times_classes_per_s": rows * classes / seconds,
-        "designs_per_s": designs * processes / seconds,
-        "tables": max(part["tables"] for part in parts),
-        "seconds_per_table": float(np.mean([(part["first"] - part["second"]) / part["tables"] for part in parts])),
-        "peak_memory_mb": memory,
-        "share_of_time": shares,
-    }
-    width = max(map(len, result))
-    for name, value in result.items():
-        print(f"{name:{width}}  {value:,.4g}" if isinstance(value, int | float) else f"{name:{width}}  {value}")
+        result["memory_mb"] = {count: pool.submit(peak, count).result() for count in (256, 1024)}
+        result["profile"] = {
+            name: pool.submit(partial(profile, warm=name == "warm"), 128).result() for name in ("cold", "warm")
+        }
+        result["decode_steps"] = {"dse": pool.submit(own_steps).result(), "peers": peers()}
+    result["previous"] = PREVIOUS
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    RESULT.with_suffix(".md").write_text(text(result))
+    print(RESULT.with_suffix(".md").read_text())
+
+
+def text(result: dict[str, Any]) -> str:
+    """The result as a page."""
+    lines = ["# Speed of evaluation", "", (__doc__ or "").split("\n\n", 1)[1].strip(), ""]
+    heads = ("designs", "tables", "designs/s", "scored/s", "timed/s", "combined/s", "designs/cpu s", "scored/design")
+    keys = ("designs_per_s", "scored_per_s", "timed_per_s", "combined_per_s", "designs_per_cpu_s", "scored_per_design")
+    rows = [
+        [kind, f"{result[kind]['tables']:,} made" if name == "cold" else "there"]
+        + [f"{result[kind][name][key]:,.0f}" for key in keys]
+        for kind in ("random", "sound")
+        for name in ("cold", "warm")
+    ]
+    lines += [f"Study `{result['study']}`, {result['processes']} processes of {result['designs_per_process']} designs."]
+    lines += ["", *table(heads, rows), "", f"A table takes {1e3 * result['random']['seconds_per_table']:.2f} ms.", ""]
+    before = f"{PREVIOUS['random']:,.0f} designs/s, {PREVIOUS['scored']:,.0f} scored/s, {PREVIOUS['combined']:,.0f}"
+    lines += [
+        "Before points were screened, with two processes, random designs, and tables made before the clock started: "
+        f"{before} combined/s, {1e3 * PREVIOUS['seconds_per_table']:.2f} ms a table.",
+        "",
+    ]
+    cold, warm = result["profile"]["cold"], result["profile"]["warm"]
+    shares = [[name, f"{100 * cold[name]:.0f} %", f"{100 * warm[name]:.0f} %"] for name in cold]
+    lines += [*table(("part of the time, sound designs", "tables to make", "tables there"), shares), ""]
+    lines += ["*physics* and *array library* cut across the parts: `dse.physics` with what it calls, and numpy.", ""]
+    peaks = [
+        [str(count), *(f"{value[name]:.0f}" for name in ("start", "tables", "peak"))]
+        for count, value in result["memory_mb"].items()
+    ]
+    lines += [*table(("designs", "MB before the first", "MB of tables", "MB at most"), peaks), ""]
+    steps = {"dse": result["decode_steps"]["dse"], **result["decode_steps"]["peers"]}
+    lines += ["Decode steps of Llama 3.1 70B on H100, the same 36 points, one process:", ""]
+    lines += ["```", json.dumps(steps, indent=1), "```", ""]
+    return "\n".join(lines)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table."""
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
 
 
 if __name__ == "__main__":

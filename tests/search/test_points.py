@@ -216,6 +216,7 @@ def test_colocated_is_disaggregated_on_equal_devices_plus_interference_and_less_
     split = at._replace(prefill=prefill, decode=decode._replace(bandwidth=free), colocated=np.zeros(at.home.size, bool))
     together, apart = evaluate_points(at), evaluate_points(split)
     roomy = (together.decode_link_share < 1) & (apart.decode_link_share < 1) & (apart.prefill_link_share < 1)
+    roomy &= together.hit_rate == apart.hit_rate  # one pool has the memory of both, so it may keep KV longer
     assert roomy.any()
     work = (together.decode_seconds, apart.prefill_seconds + apart.decode_seconds)
     assert work[0][roomy] == pytest.approx(work[1][roomy], rel=1e-9)

@@ -200,21 +200,19 @@ def _fabric(
     capital, power = np.zeros(device.shape), np.zeros(device.shape)
     domain, light = np.ones(device.shape, dtype=np.int64), np.zeros(device.shape[0], dtype=bool)
     wirings = [str(choice) for choice in plan.problem.levers[f"{name}.topology"]]
-    for row, part in enumerate(plan.devices):
-        for index, wiring in enumerate(wirings):
-            where = (device == row) & (topology == index)[:, None]
-            if not where.any():
-                continue
-            coefficients = plan.coefficients(part, wiring)
-            domain[where] = coefficients.domain
-            light |= where.any(axis=1) & ("optical" in coefficients.bandwidth)
-            if wiring == NATIVE:
-                continue
-            lit = np.broadcast_to(optical[:, None], device.shape)[where]
-            own = {"scale_up": plan.fleet.scale_up[row], "scale_out": plan.fleet.scale_out[row]}
-            symbols = {name: np.full(lit.shape, rate) for name, rate in own.items()} | {"optical": lit}
-            rates, optics = tier_bandwidths(coefficients, symbols), plan.problem.links[OPTICAL_LINK]
-            capital[where], power[where] = supply.fabric(coefficients, rates, plan.problem.prices, optics)
+    kind = np.where(device >= 0, device * len(wirings) + topology[:, None], -1)
+    for code in np.unique(kind[kind >= 0]).tolist():
+        row, wiring, where = code // len(wirings), wirings[code % len(wirings)], kind == code
+        coefficients = plan.coefficients(plan.devices[row], wiring)
+        domain[where] = coefficients.domain
+        light |= where.any(axis=1) & ("optical" in coefficients.bandwidth)
+        if wiring == NATIVE:
+            continue
+        lit = np.broadcast_to(optical[:, None], device.shape)[where]
+        own = {"scale_up": plan.fleet.scale_up[row], "scale_out": plan.fleet.scale_out[row]}
+        symbols = {name: np.full(lit.shape, rate) for name, rate in own.items()} | {"optical": lit}
+        rates, optics = tier_bandwidths(coefficients, symbols), plan.problem.links[OPTICAL_LINK]
+        capital[where], power[where] = supply.fabric(coefficients, rates, plan.problem.prices, optics)
     return capital, power, domain, light
 
 
@@ -247,13 +245,14 @@ def _shared_fabric(plan: Plan, side: Side, shared: IntArray, optical: FloatArray
     ``shared`` is the index of that interconnect among the prefill pool's choices, -1 where there is none.
     """
     found = np.zeros(side.device.shape)
-    for index in np.unique(shared[shared >= 0]):
-        wiring = str(plan.problem.levers["prefill.topology"][int(index)])
-        for row, part in enumerate(plan.devices):
-            for light in np.unique(optical[shared == index]):
-                where = ((shared == index) & (optical == light))[:, None] & (side.device == row)
-                if where.any():
-                    found[where] = plan.network(part, wiring, float(light)).transfer
+    wirings = plan.problem.levers["prefill.topology"]
+    light, shade = np.unique(optical, return_inverse=True)
+    kind = (side.device * len(wirings) + shared[:, None]) * light.size + shade.reshape(-1, 1)
+    kind = np.where((side.device >= 0) & (shared >= 0)[:, None], kind, -1)
+    for code in np.unique(kind[kind >= 0]).tolist():
+        (row, wiring), shine = divmod(code // light.size, len(wirings)), light[code % light.size]
+        where = kind == code
+        found[where] = plan.network(plan.devices[row], str(wirings[wiring]), float(shine)).transfer
     return found
 
 

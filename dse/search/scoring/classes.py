@@ -4,9 +4,9 @@ from typing import Generic, NamedTuple
 
 import numpy as np
 
-from dse.arrays import BoolArray, IntArray
+from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.physics import serving
-from dse.search.scoring.block import Block, Side
+from dse.search.scoring.block import Block
 from dse.search.scoring.offload import offloaded
 from dse.search.scoring.phases import DecodeTable, PrefillTable, Table, stacked
 from dse.search.scoring.plan import Plan, TableKey
@@ -58,84 +58,103 @@ class Candidates(NamedTuple):
     home: IntArray
 
 
-def candidates(plan: Plan, block: Block, agent: int) -> Candidates:
+class Pairing(NamedTuple):
+    """Serving points of one class as pairs of table rows: each row of either phase is listed once."""
+
+    prefill_store: Store[PrefillTable]
+    decode_store: Store[DecodeTable]
+    prefill: Rows
+    decode: Rows
+    left: IntArray
+    """(m,) prefill row of each point."""
+    right: IntArray
+    """(m,) decode row of each point."""
+    home: IntArray
+
+    def candidates(self, points: IntArray | slice) -> Candidates:
+        """Some points, spelled out."""
+        prefill, decode = self.prefill.take(self.left[points]), self.decode.take(self.right[points])
+        return Candidates(self.prefill_store, self.decode_store, prefill, decode, self.home[points])
+
+
+def pairing(plan: Plan, block: Block, agent: int) -> Pairing:
     """Every serving point of one class that is worth scoring on the designs of a block."""
-    keys, named = _keys(plan, block, block.prefill, agent, "prefill")
+    keys, named = _keys(plan, block, agent, "prefill")
     prefill_store = _stored([plan.prefill(key) for key in keys], named)
-    keys, named = _keys(plan, block, block.decode, agent, "decode")
+    keys, named = _keys(plan, block, agent, "decode")
     decode_store = _stored([plan.decode(key) for key in keys], named)
     prefill = _prefill_rows(plan, block, agent, prefill_store)
     decode = _decode_rows(plan, block, agent, decode_store)
     pairs = paired(prefill, decode, len(block))
-    left, right = prefill.take(pairs.prefill), decode.take(pairs.decode)
-    homes = _homes(plan, block)
-    pick, home = np.nonzero(homes[left.design])
-    return Candidates(prefill_store, decode_store, left.take(pick), right.take(pick), home)
+    pick, home = np.nonzero(_homes(plan, block)[prefill.design[pairs.prefill]])
+    return Pairing(prefill_store, decode_store, prefill, decode, pairs.prefill[pick], pairs.decode[pick], home)
+
+
+def candidates(plan: Plan, block: Block, agent: int) -> Candidates:
+    """Every serving point of one class that is worth scoring on the designs of a block, spelled out."""
+    return pairing(plan, block, agent).candidates(slice(None))
 
 
 def setting(plan: Plan, block: Block, agent: int, found: Candidates, index: IntArray) -> Setting:
     """Some serving points of one class with everything their score depends on."""
     left, right, home = found.prefill.take(index), found.decode.take(index), found.home[index]
     design = left.design
-    kv = np.asarray([plan.kv_token(agent, str(choice)) for choice in plan.problem.levers["kv_dtype"]])
     return Setting(
         plan.classes[agent].shape,
-        _prefill_side(plan, block, agent, found.prefill_store, left, home),
-        _decode_side(plan, block, agent, found.decode_store, right, home),
-        _pool(block, design),
+        prefill_side(plan, block, agent, found.prefill_store, left, home == HOME["prefill"]),
+        decode_side(plan, block, agent, found.decode_store, right, home != HOME["prefill"]),
+        pool(block, design),
         home,
         block.colocated[design],
-        kv[block.kv_dtype[design]],
+        kv_tokens(plan, block, agent)[design],
         plan.operation,
     )
 
 
+def kv_tokens(plan: Plan, block: Block, agent: int) -> FloatArray:
+    """KV of one token of a class, not sharded, on every design [B/tok]."""
+    return np.asarray([plan.kv_token(agent, str(choice)) for choice in plan.problem.levers["kv_dtype"]])[block.kv_dtype]
+
+
 def class_points(plan: Plan, block: Block, agent: int) -> ClassPoints:
     """Score every serving point of one class on every design of a block."""
-    found = candidates(plan, block, agent)
+    return scored(plan, block, agent, candidates(plan, block, agent))
+
+
+def scored(plan: Plan, block: Block, agent: int, found: Candidates) -> ClassPoints:
+    """Score some serving points of one class."""
     every = np.arange(found.home.size)
-    scored = [
+    parts = [
         evaluate_points(setting(plan, block, agent, found, every[start : start + BATCH]))
         for start in range(0, every.size, BATCH)
     ]
-    columns = PointColumns(*(np.concatenate(column) for column in zip(*scored, strict=True)))
+    columns = PointColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     return ClassPoints(found.prefill.design, columns, mapping(found), plan.classes[agent].load.output)
 
 
-def _keys(plan: Plan, block: Block, side: Side, agent: int, name: str) -> tuple[list[TableKey], IntArray]:
+def _keys(plan: Plan, block: Block, agent: int, phase: str) -> tuple[list[TableKey], IntArray]:
     """Tables that one pool of a block needs, and which of them each device type of a design uses."""
-    levers = plan.problem.levers
-    lit = _lit(plan, side, name)
-    moved = block.offloaded if name == "decode" else np.zeros(len(block), dtype=bool)
-    optical = np.where(lit, block.optical_bandwidth[:, None], 0.0)
-    key = np.stack(
-        [
-            side.device,
-            np.broadcast_to(side.topology[:, None], side.device.shape),
-            optical,
-            *(
-                np.broadcast_to(column[:, None], side.device.shape)
-                for column in (block.weight_dtype, block.kv_dtype, block.draft_length, moved)
-            ),
-        ],
-        axis=-1,
-    ).astype(float)
+    levers, side = plan.problem.levers, block.prefill if phase == "prefill" else block.decode
     used = side.device >= 0
-    distinct, inverse = np.unique(key[used], axis=0, return_inverse=True)
+    lit = plan.lit(phase)[side.device, side.topology[:, None]]
+    light, shade = np.unique(np.where(lit, block.optical_bandwidth[:, None], 0.0), return_inverse=True)
+    moved = (block.offloaded & (phase == "decode")).astype(np.int64)
+    names = (f"{phase}.topology", "weight_dtype", "kv_dtype", "draft_length")
+    columns = (side.topology, block.weight_dtype, block.kv_dtype, block.draft_length)
+    code = (side.device * light.size + shade.reshape(side.device.shape)) * 2 + moved[:, None]
+    for name, column in zip(names, columns, strict=True):
+        code = code * len(levers[name]) + column[:, None]
+    first, inverse = np.unique(code[used], return_index=True, return_inverse=True)[1:]
+    design, option = (where[first] for where in np.nonzero(used))
     keys = []
-    for row in distinct:
-        device, wiring, light, weight, cache, draft, elsewhere = row
+    for row, kind in zip(design.tolist(), option.tolist(), strict=True):
+        topology, weight, cache, draft = (
+            levers[name][int(column[row])] for name, column in zip(names, columns, strict=True)
+        )
+        light_here = float(block.optical_bandwidth[row]) if lit[row, kind] else 0.0
+        device = plan.devices[int(side.device[row, kind])]
         keys.append(
-            TableKey(
-                agent,
-                plan.devices[int(device)],
-                str(levers[f"{name}.topology"][int(wiring)]),
-                float(light),
-                str(levers["weight_dtype"][int(weight)]),
-                str(levers["kv_dtype"][int(cache)]),
-                int(levers["draft_length"][int(draft)]),
-                bool(elsewhere),
-            )
+            TableKey(agent, device, str(topology), light_here, str(weight), str(cache), int(draft), bool(moved[row]))
         )
     table = np.full(side.device.shape, -1, dtype=np.int64)
     table[used] = inverse.ravel()
@@ -146,19 +165,11 @@ def _stored(tables: list[Table], table: IntArray) -> Store[Table]:
     return Store(stacked(tables), table, np.asarray([item.grid.size.size for item in tables]))
 
 
-def _lit(plan: Plan, side: Side, name: str) -> BoolArray:
-    """Whether the scale-up links of each device type are the optical ports, (n, 2)."""
-    light = np.zeros(side.device.shape, dtype=bool)
-    for index, wiring in enumerate(plan.problem.levers[f"{name}.topology"]):
-        for row, device in enumerate(plan.devices):
-            where = (side.device == row) & (side.topology == index)[:, None]
-            if where.any():
-                light |= where & ("optical" in plan.coefficients(device, str(wiring)).bandwidth)
-    return light
-
-
 def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTable]) -> Rows:
-    """Prefill rows worth pairing; one placeholder where the decode pool prefills too."""
+    """Prefill rows worth pairing: undominated in cost, energy, wait and what memory they lack.
+
+    One placeholder where the decode pool prefills too.
+    """
     rows = gathered(store.table, store.sizes)
     table = store.rows
     load, slo = plan.classes[agent].load, plan.classes[agent].shape
@@ -168,7 +179,8 @@ def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTabl
     wait = table.pass_time[rows.row] + service / (1 - plan.operation.utilisation)
     room = block.prefill.usable[pick] - table.weights_bytes[rows.row] - table.kv_bytes[rows.row] * load.tail_context
     wait, lacking = np.maximum(wait, 0.1 * slo.ttft_slo), np.maximum(-room, 0)
-    kept = undominated(rows, [work * block.prefill.hourly[pick], wait, lacking], len(block))
+    cost, energy = work * block.prefill.hourly[pick], work * block.prefill.power[pick]
+    kept = undominated(rows, [cost, energy, wait, lacking], len(block))
     placeholder = np.unique(kept.design, return_index=True)[1]
     wanted = ~block.colocated[kept.design]
     wanted[placeholder] = True
@@ -176,7 +188,7 @@ def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTabl
 
 
 def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]) -> Rows:
-    """Decode rows worth pairing: undominated in cost, step time and memory, within the token SLO where any is.
+    """Decode rows worth pairing: undominated in cost, energy, step time and memory, within the token SLO where any is.
 
     Where attention is offloaded, what is left of a step counts, twice in its time, as two batches alternate, and the
     memory need not hold the KV.
@@ -188,7 +200,7 @@ def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]
     pick = (rows.design, rows.option)
     moved = block.offloaded[rows.design]
     rest = np.where(moved, 1 - table.attention_share[rows.row], 1.0)
-    price = rest * table.work[rows.row] * block.decode.hourly[pick]
+    cost, energy = (rest * table.work[rows.row] * own[pick] for own in (block.decode.hourly, block.decode.power))
     held = np.where(moved, 0.0, table.rank_requests()[rows.row] * table.request_bytes[rows.row])
     share = (table.weights_bytes[rows.row] + held) / block.decode.usable[pick]
     step = np.where(moved, 2 * rest, 1.0) * table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo
@@ -197,11 +209,12 @@ def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]
     full = (share > 1) & (block.pool_capacity[rows.design] <= 0) & ~moved
     hopeless |= full & _any(~full & ~hopeless, rows.design, len(block))[rows.design]
     kept = np.flatnonzero(~hopeless)
-    return _spared(undominated(rows.take(kept), [price[kept], step[kept], share[kept]], len(block)), block)
+    criteria = [cost[kept], energy[kept], step[kept], share[kept]]
+    return _spared(undominated(rows.take(kept), criteria, len(block)), block)
 
 
 def _spared(rows: Rows, block: Block) -> Rows:
-    """All rows of sound designs, the first (cheapest) one of designs that violate a requirement in any case."""
+    """All rows of sound designs, the first one of designs that violate a requirement in any case."""
     first = np.zeros(rows.design.size, dtype=bool)
     first[np.unique(rows.design, return_index=True)[1]] = True
     return rows.take(first | ~block.doomed[rows.design])
@@ -225,7 +238,8 @@ def _homes(plan: Plan, block: Block) -> BoolArray:
     return homes
 
 
-def _pool(block: Block, design: IntArray) -> Pool:
+def pool(block: Block, design: IntArray) -> Pool:
+    """Pooled memory of some designs."""
     return Pool(
         block.pool_capacity[design],
         block.pool_bandwidth[design],
@@ -234,13 +248,12 @@ def _pool(block: Block, design: IntArray) -> Pool:
     )
 
 
-def _prefill_side(
-    plan: Plan, block: Block, agent: int, store: Store[PrefillTable], rows: Rows, home: IntArray
+def prefill_side(
+    plan: Plan, block: Block, agent: int, store: Store[PrefillTable], rows: Rows, owner: BoolArray
 ) -> PrefillSide:
-    """Prefill columns of serving points; the pool hangs on the side that owns the KV."""
+    """Prefill columns of table rows; the pool hangs on the side that owns the KV (``owner``)."""
     table = store.rows
     side, pick, at = block.prefill, (rows.design, rows.option), rows.row
-    owner = home == HOME["prefill"]
     weights, kv_bytes = table.weights_bytes[at], table.kv_bytes[at]
     return PrefillSide(
         table.pass_time[at],
@@ -261,13 +274,12 @@ def _prefill_side(
     )
 
 
-def _decode_side(
-    plan: Plan, block: Block, agent: int, store: Store[DecodeTable], rows: Rows, home: IntArray
+def decode_side(
+    plan: Plan, block: Block, agent: int, store: Store[DecodeTable], rows: Rows, owner: BoolArray
 ) -> DecodeSide:
-    """Decode columns of serving points, with attention moved to the second device type where the design says so."""
+    """Decode columns of table rows, with attention moved to the second device type where the design says so."""
     table = store.rows
     side, pick, at = block.decode, (rows.design, rows.option), rows.row
-    owner = home != HOME["prefill"]
     decode = DecodeSide(
         table.step_time[at],
         table.step_time_full[at],

@@ -31,6 +31,10 @@ class Kept(NamedTuple):
     idle_share: FloatArray
     """Idle over active KV in the owner's HBM [1]."""
 
+    def take(self, rows: IntArray) -> "Kept":
+        """Select points."""
+        return Kept(*(column[rows] for column in self))
+
 
 def kept(at: Setting) -> Kept:
     """Solve the retention time of each tier from the memory that the KV's owner has left.

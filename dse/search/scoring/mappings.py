@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import IntArray
+from dse.arrays import BoolArray, IntArray
 from dse.physics.shape import Shape
 
 CONTEXT_RANKS = (1, 2, 4)
@@ -38,6 +38,10 @@ class Grid(NamedTuple):
         """Select rows."""
         return Grid(*(column[index] for column in self))
 
+    def repeated(self, times: int) -> "Grid":
+        """Rows below each other several times."""
+        return Grid(*(np.concatenate([column] * times) for column in self)) if times > 1 else self
+
 
 def powers_of_two(limit: int) -> list[int]:
     """1, 2, 4, ... up to the limit."""
@@ -55,6 +59,15 @@ class Reach(NamedTuple):
     """Degrees of tensor parallelism."""
     stages: tuple[int, ...]
     """Degrees of pipeline parallelism."""
+
+
+def within(grid: Grid, reach: Reach) -> BoolArray:
+    """Rows of a wider grid of the same model that a reach allows: the rows of its own grid, in their order."""
+    return np.asarray(
+        (grid.tp * grid.cp <= reach.domain)
+        & (grid.devices <= reach.devices)
+        & np.any([grid.pp == stages for stages in reach.stages], axis=0)
+    )
 
 
 def prefill_grid(shape: Shape, reach: Reach, chunks: tuple[int, ...]) -> Grid:

@@ -99,5 +99,6 @@ def attention_rate(plan: "Plan", agent: int, device: IntArray, width: FloatArray
     model, curves = plan.classes[agent].model, plan.calibration.attention
     bandwidth = plan.fleet.memory_bandwidth[device] * pick(width, curves, "memory")
     peaks = np.asarray([compute_rate(plan.problem.devices[name], "bf16")[0] for name in plan.devices])
-    intensity = np.asarray([attention_oi_limit(model, float(kv)) for kv in width])
+    widths, index = np.unique(width, return_inverse=True)
+    intensity = np.asarray([attention_oi_limit(model, float(kv)) for kv in widths])[index]
     return np.asarray(np.minimum(bandwidth, peaks[device] * curves.bf16.compute / intensity))

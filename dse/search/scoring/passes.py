@@ -1,7 +1,7 @@
 """From facts to the arguments of physics: a model's shape, a device's supply, the paths of an instance's messages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -112,6 +112,7 @@ class Network:
     coefficients: Coefficients
     rates: FloatArray
     """(t,) bandwidth of each tier, one direction per device [B/s]."""
+    _tables: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def devices(self) -> int:
@@ -129,23 +130,37 @@ class Network:
         return float(flow_bandwidth(self.coefficients.transfer, self.rates))
 
     def path(self, op: str, members: IntArray) -> Path:
-        """Path of one collective for every group size; tiers that it never uses are left out.
+        """Path of one collective for every group size.
 
         Coefficients count the gathered whole as the message of an all-gather, work counts the piece of one member.
         """
-        known = self.coefficients
-        operation = known.ops.index(op)
-        index = np.minimum(group_index(known.sizes, members), known.sizes.size - 1)
-        several = (members > 1)[:, None]
-        whole = members[:, None] if op == "all_gather" else 1
-        steps, traffic = known.steps[operation][index] * several, known.traffic[operation][index] * several * whole
-        used = np.flatnonzero((steps + traffic).any(axis=0))
-        used = used if used.size else np.zeros(1, dtype=np.int64)
-        columns = [steps[:, used], traffic[:, used]]
-        columns += [np.broadcast_to(values[used], columns[0].shape) for values in (known.hop_latency, self.rates)]
-        return (
-            Path(*(column[:, 0] for column in columns)) if used.size == 1 else Path(*(column.T for column in columns))
-        )
+        if not (members > 1).any():
+            still = np.zeros(members.shape)
+            return Path(still, still, still, np.ones(members.shape))
+        steps, traffic = self._by_members(op)
+        at = np.minimum(members, steps.shape[-1] - 1)
+        latency, rates = self.coefficients.hop_latency, np.asarray(self.rates)
+        if steps.ndim > 1:
+            latency, rates = latency[:, None], rates[:, None]
+        sent = traffic[..., at]
+        return Path(steps[..., at], sent * members if op == "all_gather" else sent, latency, rates)
+
+    def _by_members(self, op: str) -> tuple[FloatArray, FloatArray]:
+        """Steps and traffic of a collective over 0, 1, 2, ... members, (t, g), or (g,) for a single tier.
+
+        The last column is for all larger groups.
+        """
+        found = self._tables.get(op)
+        if found is None:
+            known, operation = self.coefficients, self.coefficients.ops.index(op)
+            members = np.arange(int(known.sizes[-1]) + 1)
+            index = np.minimum(group_index(known.sizes, members), known.sizes.size - 1)
+            steps, traffic = (
+                (column[operation][index] * (members > 1)[:, None]).T for column in (known.steps, known.traffic)
+            )
+            found = (steps[0], traffic[0]) if len(steps) == 1 else (steps.copy(), traffic.copy())
+            self._tables[op] = found
+        return found
 
     def links(self, grid: Grid, experts_per_token: int) -> Links:
         """Paths of every message of an instance, per mapping."""

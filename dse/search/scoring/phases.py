@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dse.arrays import FloatArray
+from dse.arrays import FloatArray, IntArray
 from dse.physics import demand, queueing, roofline, serving
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
@@ -66,6 +66,35 @@ class Decoding(NamedTuple):
     """Tokens won per step by drafting, its cost deducted [tok]."""
     attention_elsewhere: bool = False
     """Whether other devices hold the KV and run the attention core."""
+
+
+class Asked(NamedTuple):
+    """What the mappings of a model ask of any device: bytes that stay, and the demand of each pass."""
+
+    grid: mappings.Grid
+    weights_bytes: FloatArray
+    """Per device [B]."""
+    kv_bytes: FloatArray
+    """Per token on each device of the rank [B/tok]."""
+    works: tuple[demand.Work, ...]
+    """Prefill: a chunk without and with the mean prefix. Decode: a step at the mean busy slots, a full step, and
+    an appended chunk without and with the mean prefix."""
+
+
+class Alone(NamedTuple):
+    """The same on one device type: passes are timed but for their messages, which need an interconnect."""
+
+    grid: mappings.Grid
+    weights_bytes: FloatArray
+    kv_bytes: FloatArray
+    times: tuple[roofline.LocalTime, ...]
+    """Of each pass; of the groups the attention core alone."""
+    sent: tuple[demand.Communication, ...]
+    """Messages that differ from one another."""
+    which: tuple[int, ...]
+    """Messages of each pass, by their place in `sent`."""
+    used: tuple[bool, ...]
+    """Whether there is any message of each kind."""
 
 
 class PrefillTable(NamedTuple):
@@ -156,102 +185,206 @@ def timed(site: Site, grid: mappings.Grid, load: demand.Load) -> roofline.PassTi
     return roofline.pass_time(work, site.supply, site.paths.links(grid, site.shape.experts_per_token), site.calibration)
 
 
-def prefill_table(site: Site, load: Load, chunks: tuple[int, ...]) -> PrefillTable:
-    """Time the prefill mappings of a site that fit its memory, and keep the undominated ones."""
-    grid = mappings.prefill_grid(site.shape, site.reach, chunks)
-    held = ledger(site.shape, site.precision, passes.mapping(grid))
-    kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, site.shape.sliding_window)
-    index = _fitting(held.weights_bytes + kv_bytes * load.tail_context, site.capacity)
-    grid, weights, kv_bytes = grid.rows(index), held.weights_bytes[index], kv_bytes[index]
-    cached, per_token, per_area = _prefilled(site, grid, load, grid.size.astype(float))
+def prefill_asked(
+    shape: Shape, precision: demand.Precision, reach: mappings.Reach, load: Load, chunks: tuple[int, ...]
+) -> Asked:
+    """Demand of every prefill mapping."""
+    grid = mappings.prefill_grid(shape, reach, chunks)
+    held = ledger(shape, precision, passes.mapping(grid))
+    kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, shape.sliding_window)
+    chunk = grid.size.astype(float)
+    return Asked(grid, held.weights_bytes, kv_bytes, _chunk_works(shape, precision, grid, load, chunk))
+
+
+def decode_asked(shape: Shape, precision: demand.Precision, reach: mappings.Reach, load: Load, how: Decoding) -> Asked:
+    """Demand of every decode mapping, and of prefill on the same instance."""
+    grid = mappings.decode_grid(shape, reach, how.batches)
+    held = ledger(shape, precision, passes.mapping(grid))
+    kv_bytes = passes.kv_bytes_per_token(held, grid, load.decode_context, shape.sliding_window)
+    batch, tokens = grid.size.astype(float), 1.0 + how.draft
+
+    def step(requests: FloatArray) -> demand.Work:
+        asked = demand.Load(requests / grid.pp, tokens, load.decode_context, tokens)
+        return pass_work(shape, precision, passes.mapping(grid), asked)
+
+    appended = _chunk_works(shape, precision, grid, load, np.full(batch.shape, APPEND_CHUNK))
+    return Asked(grid, held.weights_bytes, kv_bytes, (step(_busy(batch)), step(batch), *appended))
+
+
+def alone(asked: Asked, supply: roofline.Supply, calibration: Calibration) -> Alone:
+    """Time what is asked on one device type, but for the messages."""
+    core = demand.GROUPS.index("attention_core")
+    times = [roofline.local_time(work, supply, asked.grid.ep, calibration) for work in asked.works]
+    return Alone(
+        asked.grid,
+        asked.weights_bytes,
+        asked.kv_bytes,
+        tuple(time._replace(group_seconds=time.group_seconds[core : core + 1].copy()) for time in times),
+        *_unlike([work.communication for work in asked.works]),
+    )
+
+
+def _unlike(
+    sent: Sequence[demand.Communication],
+) -> tuple[tuple[demand.Communication, ...], tuple[int, ...], tuple[bool, ...]]:
+    """Messages without repetition (a prefix changes none unless contexts are split), their places and their kinds."""
+    found: list[demand.Communication] = []
+    which = []
+    for one in sent:
+        same = (place for place, other in enumerate(found) if np.array_equal(np.asarray(one), np.asarray(other)))
+        which.append(next(same, len(found)))
+        if which[-1] == len(found):
+            found.append(one)
+    used = tuple(any(bool(message.count.any()) for message in kind) for kind in zip(*found, strict=True))
+    return tuple(found), tuple(which), used
+
+
+def prefill_table(site: Site, load: Load, chunks: tuple[int, ...], known: Alone | None = None) -> PrefillTable:
+    """Time the prefill mappings of a site that fit its memory, and keep the undominated ones.
+
+    ``known`` are passes of the site's device on this or a wider grid, timed before but for their messages.
+    """
+    if known is None:
+        known = alone(
+            prefill_asked(site.shape, site.precision, site.reach, load, chunks), site.supply, site.calibration
+        )
+    index = _fitting(known, site, known.weights_bytes + known.kv_bytes * load.tail_context)
+    grid, held = known.grid.rows(index), known.weights_bytes[index] + known.kv_bytes[index] * load.tail_context
+    bare, cached = _finished(site, known, index)
+    per_token, per_area = _coefficients(bare, cached, grid, load, grid.size.astype(float))
+    service, occupied = per_token * load.fresh + per_area * load.area, grid.devices / grid.attention_dp
+    chosen = _best([service * occupied, cached.seconds + 4 * service, held])
+    index, cached, per_token, per_area = index[chosen], _some(cached, chosen), per_token[chosen], per_area[chosen]
+    grid = known.grid.rows(index)
     occupied = grid.devices / grid.attention_dp
-    table = PrefillTable(
+    return PrefillTable(
         grid,
         cached.seconds,
         per_token,
         per_area,
         occupied * per_token,
         occupied * per_area,
-        weights,
-        kv_bytes,
+        known.weights_bytes[index],
+        known.kv_bytes[index],
         cached.network / cached.seconds,
         cached.memory / cached.seconds,
     )
-    service = per_token * load.fresh + per_area * load.area
-    criteria = [service * occupied, cached.seconds + 4 * service, weights + kv_bytes * load.tail_context]
-    return _kept(table, criteria)
 
 
-def decode_table(site: Site, load: Load, how: Decoding) -> DecodeTable:
-    """Time the decode mappings of a site that fit its memory, and keep the undominated ones."""
-    stages = (1,) if how.attention_elsewhere else site.reach.stages
-    grid = mappings.decode_grid(site.shape, site.reach._replace(stages=stages), how.batches)
-    held = ledger(site.shape, site.precision, passes.mapping(grid))
-    kv_bytes = passes.kv_bytes_per_token(held, grid, load.decode_context, site.shape.sliding_window)
+def decode_table(site: Site, load: Load, how: Decoding, known: Alone | None = None) -> DecodeTable:
+    """Time the decode mappings of a site that fit its memory, and keep the undominated ones.
+
+    ``known`` as for :func:`prefill_table`. Where attention is elsewhere there is one stage and no KV.
+    """
+    if known is None:
+        known = alone(decode_asked(site.shape, site.precision, site.reach, load, how), site.supply, site.calibration)
     here = 0.0 if how.attention_elsewhere else 1.0
-    index = _fitting(held.weights_bytes + here * kv_bytes * load.tail_context, site.capacity)
-    grid, weights, kv_bytes = grid.rows(index), held.weights_bytes[index], kv_bytes[index]
+    site = site._replace(reach=site.reach._replace(stages=(1,))) if how.attention_elsewhere else site
+    index = _fitting(known, site, known.weights_bytes + here * known.kv_bytes * load.tail_context)
+    passed = _finished(site, known, index)
+    mean, full = passed[:2]
+    grid, weights, kv_bytes = known.grid.rows(index), known.weights_bytes[index], known.kv_bytes[index]
     batch = grid.size.astype(float)
-    slots = np.maximum(queueing.mean_slots(batch), np.minimum(batch, 0.5))
-    request_bytes = kv_bytes * load.decode_context
-
-    def step(requests: FloatArray) -> roofline.PassTime:
-        tokens = 1.0 + how.draft
-        return timed(site, grid, demand.Load(requests / grid.pp, tokens, load.decode_context, tokens))
-
-    mean, full = step(slots), step(batch)
-    append, per_token, per_area = _prefilled(site, grid, load, np.full(batch.shape, APPEND_CHUNK))
+    work = grid.devices * mean.seconds / (_busy(batch) * how.gain)
+    stays = 1 - (1 - here) * full.group_seconds[0] / full.seconds
+    used = weights + here * batch / grid.attention_dp * kv_bytes * load.decode_context
+    chosen = _best([stays * work, stays * full.seconds, used])
+    index, grid, weights, kv_bytes = index[chosen], grid.rows(chosen), weights[chosen], kv_bytes[chosen]
+    mean, full, bare, append = (_some(one, chosen) for one in passed)
+    batch = grid.size.astype(float)
+    per_token, per_area = _coefficients(bare, append, grid, load, np.full(batch.shape, APPEND_CHUNK))
     occupied = grid.devices / grid.attention_dp
-    attention = full.group_seconds[demand.GROUPS.index("attention_core")] / full.seconds
-    table = DecodeTable(
+    return DecodeTable(
         grid,
-        slots,
+        _busy(batch),
         mean.seconds / how.gain,
         full.seconds / how.gain,
-        grid.devices * mean.seconds / (slots * how.gain),
+        work[chosen],
         weights,
         kv_bytes,
-        request_bytes,
+        kv_bytes * load.decode_context,
         full.compute,
         full.memory,
         full.network,
         full.overhead,
-        attention,
+        full.group_seconds[0] / full.seconds,
         append.seconds,
         per_token,
         per_area,
         occupied * per_token,
         occupied * per_area,
     )
-    stays = 1 - (1 - here) * attention
-    used = weights + here * batch / grid.attention_dp * request_bytes
-    return _kept(table, [stays * table.work, stays * full.seconds, used])
 
 
-def _prefilled(
-    site: Site, grid: mappings.Grid, load: Load, chunk: FloatArray
-) -> tuple[roofline.PassTime, FloatArray, FloatArray]:
-    """Pass over a chunk on the mean prefix, service per token and per area; stages work on several chunks at once."""
-    prefix = np.full(chunk.shape, max(load.cached, 1.0))
-    bare = timed(site, grid, demand.Load(grid.attention_dp, chunk, 0.0))
-    cached = timed(site, grid, demand.Load(grid.attention_dp, chunk, prefix))
+def _busy(batch: FloatArray) -> FloatArray:
+    """Mean busy slots of a batch; half a request at least."""
+    return np.maximum(queueing.mean_slots(batch), np.minimum(batch, 0.5))
+
+
+def _prefix(load: Load) -> float:
+    return max(load.cached, 1.0)
+
+
+def _chunk_works(
+    shape: Shape, precision: demand.Precision, grid: mappings.Grid, load: Load, chunk: FloatArray
+) -> tuple[demand.Work, demand.Work]:
+    """Demand of a pass over a chunk without a prefix, and on the mean prefix; stages work on several chunks at once."""
+    bare, cached = (
+        pass_work(shape, precision, passes.mapping(grid), demand.Load(grid.attention_dp, chunk, prefix))
+        for prefix in (0.0, np.full(chunk.shape, _prefix(load)))
+    )
+    return bare, cached
+
+
+def _coefficients(
+    bare: roofline.PassTime, cached: roofline.PassTime, grid: mappings.Grid, load: Load, chunk: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Service per token and per area of an instance, whose stages work on several chunks at once."""
+    prefix = np.full(chunk.shape, _prefix(load))
     per_token, per_area = serving.prefill_coefficients(bare.seconds, cached.seconds, chunk, prefix)
-    return cached, per_token / grid.pp, per_area / grid.pp
+    return per_token / grid.pp, per_area / grid.pp
 
 
-def _fitting(need: FloatArray, capacity: float) -> np.ndarray:
-    """Rows that fit; where none does, the one that lacks least, so that infeasibility keeps its size."""
-    fits = np.flatnonzero(need <= capacity)
-    return fits if fits.size else np.asarray([int(np.argmin(need))])
+def _finished(site: Site, known: Alone, index: IntArray) -> list[roofline.PassTime]:
+    """Passes of some mappings with their messages on the site's interconnect, all of them in one stroke."""
+    count = len(known.sent)
+    none = np.zeros(count * index.size)
+    sent = demand.Communication(
+        *(
+            demand.Message(*(np.concatenate([part[index] for part in parts]) for parts in zip(*kind, strict=True)))
+            if used
+            else demand.Message(none, none)
+            for kind, used in zip(zip(*known.sent, strict=True), known.used, strict=True)
+        )
+    )
+    links = site.paths.links(known.grid.rows(index).repeated(count), site.shape.experts_per_token)
+    exposed = roofline.exposed_time(sent, links, site.calibration).reshape(count, index.size)
+    return [
+        roofline.joined(roofline.LocalTime(*(column[..., index] for column in time)), exposed[place])
+        for time, place in zip(known.times, known.which, strict=True)
+    ]
 
 
-def _kept(table: Table, criteria: list[FloatArray]) -> Table:
-    """Rows that no other row beats in all criteria, at the table's resolution, cheapest first."""
+def _some(passed: roofline.PassTime, rows: IntArray) -> roofline.PassTime:
+    return roofline.PassTime(*(column[..., rows] for column in passed))
+
+
+def _fitting(known: Alone, site: Site, need: FloatArray) -> IntArray:
+    """Rows in reach that fit; where none does, the one that lacks least, so that infeasibility keeps its size."""
+    index = np.flatnonzero(mappings.within(known.grid, site.reach))
+    fits = index[need[index] <= site.capacity]
+    return fits if fits.size else index[[int(np.argmin(need[index]))]]
+
+
+def _best(criteria: list[FloatArray]) -> IntArray:
+    """Rows that no other row beats in all criteria, at the tables' resolution, cheapest first."""
     scores = np.round(np.log10(np.stack(criteria, axis=1)) / RESOLUTION) * RESOLUTION
     distinct = np.flatnonzero(nondominated(scores))
     distinct = distinct[np.argsort(criteria[0][distinct], kind="stable")]
-    distinct = distinct[np.sort(np.unique(scores[distinct], axis=0, return_index=True)[1])]
-    return _made(table, [column[distinct] for column in table[1:]], table.grid.rows(distinct))
+    order = np.lexsort(scores[distinct].T)
+    fresh = np.ones(order.size, dtype=np.bool_)
+    fresh[1:] = (scores[distinct][order][1:] != scores[distinct][order][:-1]).any(axis=1)
+    return distinct[np.sort(order[fresh])]
 
 
 def stacked(tables: Sequence[Table]) -> Table:

@@ -1,6 +1,7 @@
 """Everything an evaluation needs of a problem, looked up once: classes, fleet, networks, phase phases."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import FloatArray, IntArray
+from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.agents import Agent
 from dse.facts.atoms import BROKEN, FIRST
 from dse.facts.problem import Problem
@@ -62,6 +63,11 @@ class Plan:
     calibration: Calibration
     _prefill: dict[TableKey, phases.PrefillTable] = field(default_factory=dict)
     _decode: dict[TableKey, phases.DecodeTable] = field(default_factory=dict)
+    _asked: dict[tuple[str | int, ...], phases.Asked] = field(default_factory=dict)
+    _alone: dict[tuple[str | int, ...], phases.Alone] = field(default_factory=dict)
+    _networks: dict[tuple[str, str, float], passes.Network] = field(default_factory=dict)
+    _lit: dict[str, BoolArray] = field(default_factory=dict)
+    _kv_tokens: dict[tuple[int, str], float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, problem: Problem) -> "Plan":
@@ -97,8 +103,26 @@ class Plan:
             return _native(min(domain, REACH), technology)
         return _from_file(self.problem.topologies[topology])
 
+    def lit(self, phase: str) -> BoolArray:
+        """(devices, topologies) whether the scale-up links of a pool are optical ports, looked up at the first call."""
+        if phase not in self._lit:
+            wirings = self.problem.levers[f"{phase}.topology"]
+            self._lit[phase] = np.asarray(
+                [
+                    ["optical" in self.coefficients(device, str(wiring)).bandwidth for wiring in wirings]
+                    for device in self.devices
+                ]
+            )
+        return self._lit[phase]
+
     def network(self, device: str, topology: str, optical_bandwidth: float) -> passes.Network:
-        """A device's links in a topology."""
+        """A device's links in a topology, looked up at the first call."""
+        key = (device, topology, optical_bandwidth)
+        if key not in self._networks:
+            self._networks[key] = self._network(*key)
+        return self._networks[key]
+
+    def _network(self, device: str, topology: str, optical_bandwidth: float) -> passes.Network:
         part = self.problem.devices[device]
         rates = {
             "scale_up": (part.scale_up.bandwidth if part.scale_up else None) or 1.0,
@@ -109,13 +133,20 @@ class Plan:
 
     def kv_token(self, agent: int, kv_dtype: str) -> float:
         """KV of one token of a class's mean context, not sharded [B/tok]."""
-        return _kv_token(self.classes[agent], kv_dtype)
+        key = (agent, kv_dtype)
+        if key not in self._kv_tokens:
+            self._kv_tokens[key] = _kv_token(self.classes[agent], kv_dtype)
+        return self._kv_tokens[key]
 
     def prefill(self, key: TableKey) -> phases.PrefillTable:
         """Prefill table, made at the first call."""
         if key not in self._prefill:
-            made = phases.prefill_table(self.site(key), self.classes[key.agent].load, self.problem.serving.chunk_tokens)
-            self._prefill[key] = made
+            load, chunks, site = self.classes[key.agent].load, self.problem.serving.chunk_tokens, self.site(key)
+
+            def asked() -> phases.Asked:
+                return phases.prefill_asked(site.shape, site.precision, self._widest(), load, chunks)
+
+            self._prefill[key] = phases.prefill_table(site, load, chunks, self._timed("prefill", key, site, asked))
         return self._prefill[key]
 
     def decode(self, key: TableKey) -> phases.DecodeTable:
@@ -128,8 +159,29 @@ class Plan:
             how = phases.Decoding(
                 tuple(mappings.powers_of_two(settings.max_batch)), draft, gain, key.attention_elsewhere
             )
-            self._decode[key] = phases.decode_table(self.site(key), self.classes[key.agent].load, how)
+            load, site = self.classes[key.agent].load, self.site(key)
+
+            def asked() -> phases.Asked:
+                return phases.decode_asked(site.shape, site.precision, self._widest(), load, how)
+
+            self._decode[key] = phases.decode_table(site, load, how, self._timed("decode", key, site, asked))
         return self._decode[key]
+
+    def _timed(self, phase: str, key: TableKey, site: phases.Site, asked: Callable[[], phases.Asked]) -> phases.Alone:
+        """Passes of a device type but for their messages, made at the first call: all topologies share them."""
+        wanted = (phase, key.agent, key.weight_dtype, key.kv_dtype, key.draft_length)
+        if wanted not in self._asked:
+            self._asked[wanted] = asked()
+        held = (*wanted, key.device)
+        if held not in self._alone:
+            self._alone[held] = phases.alone(self._asked[wanted], site.supply, site.calibration)
+        return self._alone[held]
+
+    def _widest(self) -> mappings.Reach:
+        """Reach of which that of every interconnect is a part."""
+        settings = self.problem.serving
+        widest = settings.max_instance_devices
+        return mappings.Reach(widest, widest, settings.tensor_parallel, settings.pipeline_parallel)
 
     def site(self, key: TableKey) -> phases.Site:
         """Device, model, formats and interconnect of a table."""

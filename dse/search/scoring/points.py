@@ -59,53 +59,101 @@ class PointColumns(NamedTuple):
     slack_latency: FloatArray
 
 
-def evaluate_points(at: Setting) -> PointColumns:
-    """Score serving points of one class."""
-    active, held = _active_memory(at), kept(at)
+class Standing(NamedTuple):
+    """What a point costs, and all that is known of it before its latency."""
+
+    cost: FloatArray
+    energy: FloatArray
+    tpot: FloatArray
+    tpot_full: FloatArray
+    prefill_seconds: FloatArray
+    decode_seconds: FloatArray
+    prefill_cost: FloatArray
+    decode_cost: FloatArray
+    prefill_energy: FloatArray
+    prefill_link: FloatArray
+    """Device-seconds per step that the links of the prefill pool need [s]."""
+    decode_link: FloatArray
+    spilled_share: FloatArray
+    slack_capacity: FloatArray
+    slack_pool: FloatArray
+    slack_tpot: FloatArray
+
+
+def standing(at: Setting, held: Kept) -> Standing:
+    """Device time, cost, energy and token times of serving points whose retention is known."""
+    active = _active_memory(at)
     work, links = _work(at, held), _links(at, held)
     prefill_seconds = np.where(at.colocated, 0.0, np.maximum(work.prefill, links.prefill))
     own = work.decode * active.step_time / at.decode.step_time + work.append
     decode_seconds = np.maximum(own, links.decode)
     share = np.minimum(at.operation.utilisation * work.append / decode_seconds, 0.99)
-    tpot = serving.shared_pass_time(active.step_time, share)
     tpot_full = serving.shared_pass_time(active.step_time_full, share)
-    waited = wait(at, held, tpot, tpot_full)
     steps = at.shape.steps
     prefill_cost = cost.task_cost(steps * prefill_seconds, at.prefill.hourly)
     decode_cost = cost.task_cost(steps * decode_seconds, at.decode.hourly)
     prefill_energy = steps * prefill_seconds * at.prefill.power
-    slacks = (
-        active.slack_capacity,
-        active.slack_pool,
-        1 - waited.ttft[3] / at.shape.ttft_slo,
-        1 - tpot_full / at.shape.tpot_slo,
-        1 - waited.latency / at.shape.latency_slo,
-    )
-    return PointColumns(
+    return Standing(
         prefill_cost + decode_cost,
         prefill_energy + steps * decode_seconds * at.decode.power,
-        waited.latency / at.shape.latency_slo,
-        np.sum([np.maximum(-slack, 0) for slack in slacks], axis=0),
-        waited.ttft[0],
-        waited.ttft[1],
-        waited.ttft[2],
-        tpot,
+        serving.shared_pass_time(active.step_time, share),
         tpot_full,
-        waited.latency_mean,
-        waited.latency,
-        held.hit,
-        held.time,
         prefill_seconds,
         decode_seconds,
         prefill_cost,
         decode_cost,
         prefill_energy,
-        links.prefill / np.maximum(prefill_seconds, 1e-30),
-        links.decode / decode_seconds,
+        links.prefill,
+        links.decode,
         active.spilled_share,
+        active.slack_capacity,
+        active.slack_pool,
+        1 - tpot_full / at.shape.tpot_slo,
+    )
+
+
+def evaluate_points(at: Setting) -> PointColumns:
+    """Score serving points of one class."""
+    held = kept(at)
+    own = standing(at, held)
+    waited = wait(at, held, own.tpot, own.tpot_full)
+    slacks = (
+        own.slack_capacity,
+        own.slack_pool,
+        1 - waited.ttft[3] / at.shape.ttft_slo,
+        own.slack_tpot,
+        1 - waited.latency / at.shape.latency_slo,
+    )
+    return PointColumns(
+        own.cost,
+        own.energy,
+        waited.latency / at.shape.latency_slo,
+        lacking(*slacks),
+        waited.ttft[0],
+        waited.ttft[1],
+        waited.ttft[2],
+        own.tpot,
+        own.tpot_full,
+        waited.latency_mean,
+        waited.latency,
+        held.hit,
+        held.time,
+        own.prefill_seconds,
+        own.decode_seconds,
+        own.prefill_cost,
+        own.decode_cost,
+        own.prefill_energy,
+        own.prefill_link / np.maximum(own.prefill_seconds, 1e-30),
+        own.decode_link / own.decode_seconds,
+        own.spilled_share,
         _bistable(at, held),
         *slacks,
     )
+
+
+def lacking(*slacks: FloatArray) -> FloatArray:
+    """Sum of the negative slacks, without sign [1]."""
+    return np.asarray(np.sum([np.maximum(-slack, 0) for slack in slacks], axis=0))
 
 
 class _Active(NamedTuple):

@@ -42,13 +42,12 @@ def undominated(rows: Rows, criteria: Sequence[FloatArray], designs: int) -> Row
     grid = np.full((len(criteria), designs, width), np.inf)
     for index, values in enumerate(criteria):
         grid[index, rows.design, place] = values
-    beaten: BoolArray = np.ones((designs, width, width), dtype=bool)
-    better: BoolArray = np.zeros((designs, width, width), dtype=bool)
-    for values in grid:
+    beaten: BoolArray = grid[0][:, :, None] <= grid[0][:, None, :]
+    for values in grid[1:]:
         beaten &= values[:, :, None] <= values[:, None, :]
-        better |= values[:, :, None] < values[:, None, :]
     earlier = np.arange(width)[:, None] < np.arange(width)[None, :]
-    dominated: BoolArray = np.asarray((beaten & (better | earlier)).any(axis=1))
+    beaten &= earlier | ~beaten.transpose(0, 2, 1)
+    dominated: BoolArray = np.asarray(beaten.any(axis=1))
     kept: BoolArray = np.logical_not(dominated[rows.design, place])
     return rows.take(kept)
 

@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import FloatArray, IntArray
-from dse.facts.atoms import HIT
+from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts.atoms import HIT, Atoms
 from dse.physics import queueing, serving
 from dse.search.scoring.keeping import Kept
-from dse.search.scoring.sides import HOME, Setting
+from dse.search.scoring.sides import HOME, Operation, Setting
 
-ROWS = 256
-"""Points whose steps (some 96 each) are ranked at once: they stay in the second-level cache."""
+CELLS = 16_000
+"""Numbers in an array of steps that are ranked at once: 128 kB, so that a handful stays in the second-level cache."""
 
 
 class Wait(NamedTuple):
@@ -36,12 +36,29 @@ class Line(NamedTuple):
     """Service of a token² of attention [s/tok²]."""
     per_moved: FloatArray
     """Moving the KV of a token of the context between the pools [s/tok]."""
-    per_cached: FloatArray
-    """Reading a cached token back from the tier below [s/tok]."""
 
-    def take(self, rows: slice) -> "Line":
+    def take(self, rows: IntArray | slice) -> "Line":
         """Select points."""
         return Line(*(column[rows] for column in self))
+
+
+class Waiting(NamedTuple):
+    """Everything that the time to first token of a point depends on, one row a point."""
+
+    warm: Line
+    """Steps that find their prefix, in HBM or below it."""
+    cold: Line
+    """All others."""
+    per_cached: FloatArray
+    """Reading a cached token back from the tier below HBM [s/tok]."""
+    retention: FloatArray
+    """Time for which KV is kept [s]."""
+    lower: FloatArray
+    """Share of the prefixes found that lie below HBM [1]."""
+
+    def take(self, rows: IntArray | slice) -> "Waiting":
+        """Select points."""
+        return Waiting(self.warm.take(rows), self.cold.take(rows), *(column[rows] for column in self[2:]))
 
 
 class Steps(NamedTuple):
@@ -53,44 +70,94 @@ class Steps(NamedTuple):
     cached: FloatArray
     output: FloatArray
 
+    def take(self, kept: BoolArray) -> "Steps":
+        """Select steps; the groups stay in their order."""
+        ends = np.cumsum([0, *(int(kept[group].sum()) for group in self.group)])
+        group = (slice(ends[0], ends[1]), slice(ends[1], ends[2]), slice(ends[2], ends[3]))
+        return Steps(group, *(column[kept] for column in self[1:]))
+
+
+def waiting(at: Setting, kept: Kept) -> Waiting:
+    """Lines of every point, the time that its KV is kept, and how much of it lies below HBM."""
+    return Waiting(
+        first_token_line(at, warm=True),
+        first_token_line(at, warm=False),
+        at.kv_token / _restore_rate(at, kept),
+        kept.time,
+        np.where(at.at_home("shared"), 0.0, kept.restored),
+    )
+
 
 def wait(at: Setting, kept: Kept, tpot: FloatArray, tpot_full: FloatArray) -> Wait:
     """Step latency of every point: quantiles while every slot is busy, the mean at the mean busy slots."""
-    warm, cold = first_token_line(at, warm=True), first_token_line(at, warm=False)
-    lower = np.where(at.at_home("shared"), 0.0, kept.restored)
-    below = warm._replace(per_cached=at.kv_token / _restore_rate(at, kept))
+    whole, atoms = waiting(at, kept), at.shape.atoms
     count = at.kv_token.size
     ttft, latency, mean = np.empty((4, count)), np.empty(count), np.empty(count)
-    for first in range(0, count, ROWS):
-        rows = slice(first, first + ROWS)
-        steps, weights = _steps(at, kept.time[rows], lower[rows])
-        lines = [line.take(rows) for line in (warm, below, cold)]
-        ttft[:, rows], latency[rows], mean[rows] = _slice(at, steps, weights, lines, tpot[rows], tpot_full[rows])
+    length = CELLS // (2 * len(atoms))
+    for first in range(0, count, length):
+        rows = slice(first, first + length)
+        part = whole.take(rows)
+        steps, weights = _steps(atoms, at.operation, part)
+        ttft[:, rows], latency[rows], mean[rows] = _slice(
+            at.operation, steps, weights, part, tpot[rows], tpot_full[rows]
+        )
     return Wait(ttft, latency, mean)
 
 
 def _slice(
-    at: Setting, steps: Steps, weights: FloatArray, lines: list[Line], tpot: FloatArray, tpot_full: FloatArray
+    operation: Operation, steps: Steps, weights: FloatArray, part: Waiting, tpot: FloatArray, tpot_full: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Quantiles of the time to first token, quantile and mean of the latency, for a few points."""
-    level = at.operation.percentile / 100
-    service = np.zeros(weights.shape)
-    for group, line in zip(steps.group, lines, strict=True):
-        service[:, group] = line.per_token[:, None] * steps.fresh[group]
-        service[:, group] += line.per_area[:, None] * steps.area[group]
-    ttft = _response(at, service, weights)
-    for group, line in zip(steps.group, lines, strict=True):
-        ttft[:, group] += line.start[:, None]
-        ttft[:, group] += line.per_moved[:, None] * (steps.cached[group] + steps.fresh[group])
-    ttft[:, steps.group[1]] += lines[1].per_cached[:, None] * steps.cached[steps.group[1]]
-    latency = ttft + np.maximum(steps.output - 1, 0) * tpot_full[:, None]
+    level = operation.percentile / 100
+    ttft = first_token(operation, steps, weights, part)
+    latency = ttft + steps.output * tpot_full[:, None]
     total = weights.sum(axis=1)
-    later = (weights * np.maximum(steps.output - 1, 0)).sum(axis=1) * tpot
+    later = (weights * steps.output).sum(axis=1) * tpot
     return (
         queueing.mixture_quantiles(ttft, weights, (0.5, 0.95, 0.99, level)),
         queueing.mixture_quantiles(latency, weights, (level,))[0],
         ((weights * ttft).sum(axis=1) + later) / total,
     )
+
+
+def first_token(operation: Operation, steps: Steps, weights: FloatArray, part: Waiting) -> FloatArray:
+    """Time to first token of every step of every point, (m, k) [s]."""
+    ttft, waited = np.empty((part.retention.size, steps.fresh.size)), queued(operation, steps, weights, part)
+    for group, form in zip(steps.group, forms(operation, part), strict=True):
+        own = ttft[:, group]
+        np.multiply(form[1][:, None], steps.fresh[group], out=own)
+        own += form[2][:, None] * steps.area[group]
+        own += form[3][:, None] * steps.cached[group]
+        own += (form[0] + waited)[:, None]
+    return ttft
+
+
+def forms(operation: Operation, part: Waiting) -> list[FloatArray]:
+    """Time to first token of each group of steps as a linear form (4, m): constant, by fresh token, area, cached token.
+
+    Under processor sharing the response to each step's own work is in the form; under first come, first served the time
+    in the queue comes on top (:func:`queued`).
+    """
+    rho = 0.0 if operation.first_come else operation.utilisation
+    made = []
+    for line, restored in ((part.warm, False), (part.warm, True), (part.cold, False)):
+        per_token, per_area = (queueing.processor_sharing_response(own, rho) for own in (line.per_token, line.per_area))
+        per_cached = line.per_moved + part.per_cached if restored else line.per_moved
+        made.append(np.stack([line.start, per_token + line.per_moved, per_area, per_cached]))
+    return made
+
+
+def queued(operation: Operation, steps: Steps, weights: FloatArray, part: Waiting) -> FloatArray:
+    """Mean wait of a point for the service of others, first come first served; it looks at all steps (m,) [s]."""
+    if not operation.first_come:
+        return np.zeros(part.retention.size)
+    service = np.empty(weights.shape)
+    for group, line in zip(steps.group, (part.warm, part.warm, part.cold), strict=True):
+        service[:, group] = line.per_token[:, None] * steps.fresh[group] + line.per_area[:, None] * steps.area[group]
+    total = weights.sum(axis=1)
+    mean, square = (service * weights).sum(axis=1) / total, (service**2 * weights).sum(axis=1) / total
+    scv = np.maximum(square / mean**2 - 1, 0)
+    return queueing.first_come_wait(mean, scv, operation.arrival_scv, operation.utilisation)
 
 
 def first_token_line(at: Setting, *, warm: bool) -> Line:
@@ -108,25 +175,34 @@ def first_token_line(at: Setting, *, warm: bool) -> Line:
         np.where(here, decode.append_per_token, prefill.per_token),
         np.where(here, decode.append_per_area, prefill.per_area),
         np.where(at.at_home("shared"), crossings * at.kv_token / pool, moved),
-        np.zeros(at.kv_token.size),
     )
 
 
-def _steps(at: Setting, retention: FloatArray, lower: FloatArray) -> tuple[Steps, FloatArray]:
+def ordered(atoms: Atoms, *, below: bool) -> tuple[Steps, IntArray]:
+    """Steps found in HBM, found below it where asked for, and not found; the atom that each comes from."""
+    warm, cold = np.flatnonzero(atoms.kind == HIT), np.flatnonzero(atoms.kind != HIT)
+    under = warm if below else warm[:0]
+    order: IntArray = np.concatenate([warm, under, cold])
+    group = (
+        slice(0, warm.size),
+        slice(warm.size, warm.size + under.size),
+        slice(warm.size + under.size, order.size),
+    )
+    output = np.maximum(atoms.output[order] - 1, 0)
+    return Steps(group, atoms.fresh[order], atoms.area[order], atoms.cached[order], output), order
+
+
+def _steps(atoms: Atoms, operation: Operation, part: Waiting) -> tuple[Steps, FloatArray]:
     """Representative steps, and their weights (n, k) at retention times and shares restored from below HBM."""
-    atoms, near = at.shape.atoms, at.operation.affinity
-    weights = atoms.weights(retention)
+    steps, order = ordered(atoms, below=bool((part.lower > 0).any()))
+    near = operation.affinity
+    weights = atoms.weights(part.retention)
     if near < 1:
         weights = near * weights + (1 - near) * atoms.weights(np.zeros(1))
-    warm, cold = np.flatnonzero(atoms.kind == HIT), np.flatnonzero(atoms.kind != HIT)
-    below = warm if (lower > 0).any() else warm[:0]
-    order: IntArray = np.concatenate([warm, below, cold])
-    ends = (0, warm.size, warm.size + below.size, order.size)
-    group = (slice(*ends[0:2]), slice(*ends[1:3]), slice(*ends[2:4]))
     weights = weights[:, order]
-    weights[:, group[1]] *= lower[:, None]
-    weights[:, group[0]] *= 1 - lower[:, None]
-    return Steps(group, atoms.fresh[order], atoms.area[order], atoms.cached[order], atoms.output[order]), weights
+    weights[:, steps.group[1]] *= part.lower[:, None]
+    weights[:, steps.group[0]] *= 1 - part.lower[:, None]
+    return steps, weights
 
 
 def _restore_rate(at: Setting, kept: Kept) -> FloatArray:
@@ -135,14 +211,3 @@ def _restore_rate(at: Setting, kept: Kept) -> FloatArray:
     devices = np.where(on_prefill, at.prefill.rank_devices, at.decode.rank_devices)
     host = np.where(on_prefill, at.prefill.host_bandwidth, at.decode.host_bandwidth)
     return np.where(kept.from_pool > 0, np.maximum(at.pool.bandwidth, 1.0), host) * devices
-
-
-def _response(at: Setting, service: FloatArray, weights: FloatArray) -> FloatArray:
-    """Response to each step's own work at the operating point under the queueing discipline of the study."""
-    operation = at.operation
-    if not operation.first_come:
-        return queueing.processor_sharing_response(service, operation.utilisation)
-    mean = (service * weights).sum(axis=1) / weights.sum(axis=1)
-    square = (service**2 * weights).sum(axis=1) / weights.sum(axis=1)
-    scv = np.maximum(square / mean**2 - 1, 0)
-    return service + queueing.first_come_wait(mean, scv, operation.arrival_scv, operation.utilisation)[:, None]

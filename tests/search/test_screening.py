@@ -1,0 +1,166 @@
+"""Screening against scoring in full: the same readings, the same choice, to the rounding of sums."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dse.facts.problem import load
+from dse.search.ask import ask
+from dse.search.scoring import block as blocks
+from dse.search.scoring import classes, combine, mappings, screening, tails, waits
+from dse.search.scoring.keeping import kept
+from dse.search.scoring.phases import Decoding, decode_table, prefill_table
+from dse.search.scoring.plan import Plan, TableKey
+from dse.search.scoring.points import evaluate_points
+
+STUDIES = Path(__file__).parents[1] / "studies"
+STUDY, OFFLOAD = STUDIES / "small.yaml", STUDIES / "offload.yaml"
+DESIGNS = 24
+CLOSE = 1e-10
+
+
+@cache
+def plan(study: Path = STUDY) -> Plan:
+    return ask(load(study)).evaluate.plan
+
+
+@cache
+def block(study: Path = STUDY, seed: int = 3) -> blocks.Block:
+    question = ask(load(study))
+    return blocks.block(plan(study), question.space.sample(DESIGNS, seed))
+
+
+def operated(study: Path = STUDY, **changes: float | bool) -> Plan:
+    known = plan(study)
+    return replace(known, operation=known.operation._replace(**changes))
+
+
+OPERATIONS = {
+    "as stated": {},
+    "first come": {"first_come": True, "arrival_scv": 4.0},
+    "no affinity": {"affinity": 0.0},
+    "some affinity": {"affinity": 0.7},
+    "median": {"percentile": 50.0},
+    "p99": {"percentile": 99.0},
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("agent", [0, 1])
+def test_readings_from_the_steps_that_can_lie_at_the_percentile_are_those_of_all_steps(name, agent):
+    own = operated(**OPERATIONS[name])
+    found = classes.candidates(own, block(), agent)
+    index = np.sort(np.random.default_rng(0).choice(found.home.size, min(3000, found.home.size), replace=False))
+    at = classes.setting(own, block(), agent, found, index)
+    held, whole = kept(at), evaluate_points(at)
+    lines = waits.waiting(at, held)
+    target = at.shape.ttft_slo
+    ttft = tails.at_percentile(at.shape, own.operation, lines)
+    latency = tails.at_percentile(at.shape, own.operation, lines, whole.tpot_full)
+    assert ttft == pytest.approx((1 - whole.slack_ttft) * target, rel=CLOSE)
+    assert latency == pytest.approx(whole.step_latency, rel=CLOSE)
+    met = tails.in_time(at.shape, own.operation, lines, whole.tpot_full)
+    clear = np.abs(whole.slack_ttft) > CLOSE
+    assert (np.isfinite(met) == (whole.slack_ttft >= 0))[clear].all()
+    assert met[np.isfinite(met)] == pytest.approx(whole.step_latency[np.isfinite(met)], rel=CLOSE)
+
+
+def test_only_part_of_the_steps_is_timed():
+    atoms = plan().classes[0].shape.atoms
+    every = waits.ordered(atoms, below=True)[0].fresh.size
+    kind = (tails.COLD_SLOWER + tails.WARM_SLOWER) * (tails.GRAIN + 1) + tails.GRAIN
+    assert tails._tail(atoms, plan().operation, kind, (40, 42), False).steps.fresh.size < every / 2
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(0, 46))
+def test_what_is_left_out_lies_below_the_percentile_at_any_times(seed, cell):
+    """The proof of the choice, on times drawn at random."""
+    own, random = plan(), np.random.default_rng(seed)
+    shape = own.classes[seed % 2].shape
+    count = 40
+    slow = random.exponential(1.0, (4, count)) * 10.0 ** random.uniform(-2, 2, (4, 1))
+    cold = waits.Line(*slow)
+    warm = cold if seed % 3 else waits.Line(*(slow * random.uniform(0.1, 1.0, (4, 1))))
+    retention = np.full(count, tails.RETENTION[cell] + 0.01)
+    lower = np.clip(random.uniform(-0.5, 1.2, count), 0, 1)
+    lines = waits.Waiting(warm, cold, random.exponential(0.1, count), retention, lower)
+    output = random.exponential(1.0, count)
+    some = tails.at_percentile(shape, own.operation, lines, output)
+    steps, weights = waits._steps(shape.atoms, own.operation, lines)
+    values = waits.first_token(own.operation, steps, weights, lines) + steps.output * output[:, None]
+    whole = tails.queueing.mixture_quantiles(values, weights, [own.operation.percentile / 100])[0]
+    assert some == pytest.approx(whole, rel=1e-8)
+
+
+@pytest.mark.parametrize("study", [STUDY, OFFLOAD], ids=["small", "offload"])
+def test_half_scores_are_those_of_whole_points(study):
+    for agent in range(len(plan(study).classes)):
+        draft = screening.drafted(plan(study), block(study), agent)
+        whole = classes.class_points(plan(study), block(study), agent)
+        assert (draft.design == whole.design).all()
+        assert draft.cost == pytest.approx(whole.columns.cost, rel=1e-12)
+        assert draft.energy == pytest.approx(whole.columns.energy, rel=1e-12)
+        assert draft.tpot_full == pytest.approx(whole.columns.tpot_full, rel=1e-12)
+        assert draft.waiting.retention == pytest.approx(whole.columns.retention_time, rel=1e-9)
+
+
+def every_point(own: Plan, of: blocks.Block) -> tuple[list[classes.ClassPoints], combine.Points]:
+    """All points of all classes scored in full."""
+    found = [classes.class_points(own, of, agent) for agent in range(len(own.classes))]
+    shares = [item.agent.share for item in own.classes]
+    return found, combine.Points(
+        np.concatenate([part.design for part in found]),
+        np.repeat(np.arange(len(found)), [part.size for part in found]),
+        np.concatenate([share * part.columns.cost for share, part in zip(shares, found, strict=True)]),
+        np.concatenate([share * part.columns.energy for share, part in zip(shares, found, strict=True)]),
+        np.concatenate([screening._tied(part.columns.ratio) for part in found]),
+        np.concatenate([screening._tied(part.columns.violation) for part in found]),
+    )
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_the_combinations_of_a_block_are_those_of_all_points_scored_in_full(seed):
+    own, of = plan(), block(STUDY, seed)
+    _, everything = every_point(own, of)
+    whole = combine.combine(everything, len(of), len(own.classes))
+    pairs, short = screening.screened(own, of)
+    some = combine.combine(short.points, len(of), len(pairs))
+    assert (some.design == whole.design).all()
+    starts = np.cumsum([0, *(pair.home.size for pair in pairs)])[:-1]
+    assert (short.origin[some.point] + starts == whole.point).all()
+
+
+def test_a_wider_grid_within_a_reach_is_the_grid_of_that_reach():
+    own = plan()
+    for agent, item in enumerate(own.classes):
+        for domain, devices, stages in ((1, 1, (1,)), (8, 64, (1, 2)), (64, 72, (1, 2, 4)), (256, 128, (1, 4))):
+            wide = mappings.Reach(128, 128, (1, 2, 4, 8, 16, 32, 64), (1, 2, 4))
+            narrow = mappings.Reach(domain, devices, wide.tensor, stages)
+            for grid in (
+                lambda reach, shape=item.model: mappings.prefill_grid(shape, reach, (2048,)),
+                lambda reach, shape=item.model: mappings.decode_grid(shape, reach, (1, 8, 64)),
+            ):
+                whole, part = grid(wide), grid(narrow)
+                rows = whole.rows(np.flatnonzero(mappings.within(whole, narrow)))
+                assert all((a == b).all() for a, b in zip(rows, part, strict=True)), (agent, domain)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_table_from_passes_shared_by_topologies_is_the_table_made_alone(elsewhere):
+    own = plan()
+    for agent, item in enumerate(own.classes):
+        key = TableKey(agent, "h100_sxm", "native", 0.0, "release", "bf16", 0, elsewhere)
+        site, settings_ = own.site(key), own.problem.serving
+        how = Decoding(tuple(mappings.powers_of_two(settings_.max_batch)), attention_elsewhere=elsewhere)
+        for shared, alone in (
+            (own.prefill(key), prefill_table(site, item.load, settings_.chunk_tokens)),
+            (own.decode(key), decode_table(site, item.load, how)),
+        ):
+            for name in shared._fields[1:]:
+                assert (getattr(shared, name) == getattr(alone, name)).all(), name
