@@ -4,7 +4,21 @@ import sys
 
 import typer
 
-from dse.commands import cases, explain, fidelity, model, run, show, terminal
+from dse.commands import (
+    breakeven,
+    brief,
+    cases,
+    certify,
+    compare,
+    explain,
+    fidelity,
+    model,
+    replay,
+    report,
+    run,
+    show,
+    terminal,
+)
 from dse.facts.errors import SpecError
 
 app = typer.Typer(
@@ -20,7 +34,12 @@ app = typer.Typer(
 app.command(epilog=run.RUN_EXAMPLES)(run.run)
 app.command(epilog=run.CHECK_EXAMPLES)(run.check)
 app.command(epilog=explain.EXPLAIN_EXAMPLES)(explain.explain)
-app.command(epilog=explain.COMPARE_EXAMPLES)(explain.compare)
+app.command(epilog=breakeven.BREAKEVEN_EXAMPLES)(breakeven.breakeven)
+app.command(epilog=compare.COMPARE_EXAMPLES)(compare.compare)
+app.command(epilog=brief.BRIEF_EXAMPLES)(brief.brief)
+app.command(epilog=report.REPORT_EXAMPLES)(report.report)
+app.command(epilog=replay.EXAMPLES)(replay.replay)
+app.command(epilog=certify.CERTIFY_EXAMPLES)(certify.certify)
 app.add_typer(show.app, name="show")
 app.command(epilog=model.PREDICT_EXAMPLES)(model.predict)
 app.command(epilog=fidelity.VALIDATE_EXAMPLES)(fidelity.validate)

@@ -1,5 +1,6 @@
 """Commands on a study: run it, check it."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,53 +36,76 @@ CHECK_EXAMPLES = terminal.examples(
 def run(
     study: Annotated[Path | None, typer.Argument(help="Study file; not needed with --resume.")] = None,
     changes: Set = None,
-    budget: Annotated[str | None, typer.Option(help='How long: "60 s", "20000 evaluations"; "+60 s" on top.')] = None,
+    budget: Annotated[
+        str | None, typer.Option(help='"60 s", "20000 evaluations", "converged", joined by "or"; "+60 s" on top.')
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers; the study's by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler whose workers score the designs.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="Search method; the study's by default.")] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Optuna storage; a file in the run otherwise.")
+        str | None,
+        typer.Option(metavar="URL", envvar="DSE_STORAGE", help="Optuna storage; a file in the run otherwise."),
     ] = None,
     results: Results = Path("results"),
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Run to continue: last, or its folder.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--start-from", metavar="RUN", help="Run, also of another study, to start from.")
+    ] = None,
+    join: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Share a run with other processes; a new name makes it.")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write report.html into the run.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Search a study and write a run: front, knees, verdict."""
+    """Search a study and write a run: front, knees, verdict, and a page to read them on."""
     from dse.facts.problem import load
+    from dse.insight.completion import completed
     from dse.insight.runs import locate
     from dse.search import run as folders
     from dse.search.ask import ask, limits
     from dse.search.budget import budget as read_budget
     from dse.search.explore import Options, explore
+    from dse.search.islands import join as work_together
 
-    folder = locate(resume, results) if resume else None
+    folder = locate(resume, results) if resume else _shared(join, study, results)
     problem = load(_file(study, folder, folders.PROBLEM), overrides(changes))
     question = ask(problem)
     progress = terminal.ProgressLine()
+    earlier = folders.read_manifest(folder) if folder and (folder / folders.MANIFEST).exists() else {}
     options = Options(
-        budget=read_budget(budget) if budget else limits(problem),
+        budget=read_budget(budget) if budget else folders.allowed(earlier) or limits(problem),
         seed=problem.seed if seed is None else seed,
         workers=workers,
-        sampler=sampler or problem.sampler,
+        sampler=sampler or earlier.get("asked") or problem.sampler,
         results=results,
-        resume=folder,
-        storage=storage,
-        command="dse " + " ".join(sys.argv[1:]),
+        resume=folder if resume else None,
+        start_from=locate(start_from, results) if start_from else None,
+        cluster=cluster,
+        storage=storage or earlier.get("storage"),
+        command="dse " + shlex.join(sys.argv[1:]),
         progress=progress,
     )
     if not as_json:
         _headline(problem, question)
     try:
-        found = explore(question, options)
+        shared = folder or results / problem.name / str(join)
+        found = work_together(question, options, shared) if join else explore(question, options)
     except KeyboardInterrupt:
         progress.clear()
-        terminal.say("stopped before anything was scored; nothing to resume")
+        terminal.say("stopped before the run was whole; what was saved is continued with: dse run --resume last")
         raise typer.Exit(130) from None
     progress.clear()
+    found = completed(problem, found)
+    if not as_json:
+        _report(problem, found)
+    page = _page(problem, found) if report else None
     if as_json:
-        terminal.say_json({**found.summary, "folder": str(found.folder)})
+        terminal.say_json({**found.summary, "folder": str(found.folder), "report": page})
     else:
-        _report(problem, found, results)
+        _farewell(found, results, page)
     if not found.summary["feasible"]:
         raise typer.Exit(terminal.INFEASIBLE)
 
@@ -110,9 +134,15 @@ def check(
     terminal.labelled("designs", f"{facts['space_size']:,} architectures, each scored with all its mappings")
     terminal.labelled("levers", ", ".join(f"{name} ({count})" for name, count in facts["levers"].items()))
     terminal.labelled("engine", facts["reason"])
+    said = "yes, the front will be exact" if facts["exhaustive"] else "no, the front will be the best found"
+    terminal.labelled("exhaustive", said)
     speed = f"{facts['designs_per_second']:,.0f} designs/s and core, first tables included"
     terminal.labelled("time", f"{_about(facts['seconds'])} on {facts['workers']} cores ({speed})")
     terminal.labelled("feasible", f"{facts['feasible_share']:.0%} of {facts['sample']} sampled designs")
+    for sentence in facts["idle_levers"]:
+        terminal.labelled("idle lever", sentence, "yellow")
+    for sentence in facts["emptied_by"]:
+        terminal.labelled("emptied by", sentence, "yellow")
     terminal.labelled("next", f"dse run {study}")
 
 
@@ -130,6 +160,15 @@ def overrides(changes: list[str] | None) -> dict[str, str]:
 def _about(seconds: float) -> str:
     """Rough time in words."""
     return "less than a second" if seconds < 1 else f"about {seconds:.0f} s"
+
+
+def _shared(name: str | None, study: Path | None, results: Path) -> Path | None:
+    """Folder of a run that others work on too; None for a name that is new, which is made below the results."""
+    from dse.insight.runs import locate
+
+    if name is None or (study is not None and not (Path(name) / "manifest.json").is_file()):
+        return Path(name) if name and Path(name).name != name else None
+    return locate(name, results)
 
 
 def _file(study: Path | None, folder: Path | None, inside: str) -> Path:
@@ -159,7 +198,7 @@ def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
     """Size of the space, pace of a first sample, engine and time that follow from it."""
     import time
 
-    from dse.search import engines
+    from dse.search import engines, feasibility
     from dse.search.ask import limits
     from dse.search.workers import cores
 
@@ -185,10 +224,12 @@ def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
         "seconds": min(whole, budget.seconds) if choice.name == "exhaustive" else min(budget.seconds, whole),
         "sample": len(designs),
         "feasible_share": len(set(metrics.design[metrics.feasible].tolist())) / len(designs),
+        "idle_levers": feasibility.idle(question.space),
+        "emptied_by": feasibility.emptied(metrics),
     }
 
 
-def _report(problem: "Problem", found: "Run", results: Path) -> None:
+def _report(problem: "Problem", found: "Run") -> None:
     """Screen of a finished run."""
     from textwrap import wrap
 
@@ -201,10 +242,27 @@ def _report(problem: "Problem", found: "Run", results: Path) -> None:
         f"front {facts['front_size']:,} rows of {facts['front_designs']:,} designs",
         f"hypervolume {facts['hypervolume']:.3f} {facts['hypervolume_unit']}",
     ]
+    if "overhead_share" in facts:
+        parts.append(f"search and storage {facts['overhead_share']:.0%} of evaluation time")
+    if facts.get("converged"):
+        parts.append("converged")
     terminal.say("\n".join(wrap(" · ".join(parts), terminal.WIDTH)))
     terminal.say()
     show_front(Opened(problem, found, "last"), None)
-    files = "front.csv · summary.json · manifest.json · study.journal"
+
+
+def _page(problem: "Problem", found: "Run") -> str:
+    """Write the page of a run."""
+    from dse.insight.report.page import write
+    from dse.insight.runs import Opened
+
+    return str(write(Opened(problem, found, "last")))
+
+
+def _farewell(found: "Run", results: Path, page: str | None) -> None:
+    """Files of a run, and what to type next."""
+    facts = found.summary
+    files = " · ".join([*(["report.html"] if page else []), "front.csv · summary.json · manifest.json"])
     terminal.labelled("written", f"{_short(found.folder, results)}   {files}", "dim")
     name = f"{_short(found.folder, results)}"
     if facts["interrupted"]:

@@ -1,12 +1,16 @@
 """Command that shows things: a front, a design, the catalog, topologies, workloads, the OI-CF table."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dse.commands import terminal
 from dse.commands.run import AsJson, Results, show_front
+
+if TYPE_CHECKING:
+    from dse.insight.robustness import Robustness
+    from dse.insight.runs import Opened
 
 app = typer.Typer(
     help="Show a front, a catalog entry, a topology, a workload or the OI-CF table.",
@@ -14,14 +18,20 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-FRONT_EXAMPLES = terminal.examples("dse show front", "dse show front quickstart/last --rows 40")
+FRONT_EXAMPLES = terminal.examples("dse show front", "dse show front quickstart/last --robust")
 CATALOG_EXAMPLES = terminal.examples("dse show catalog accelerators", "dse show catalog model qwen3_coder_480b")
-TOPOLOGY_EXAMPLES = terminal.examples("dse show topology nvl72", "dse show topology topologies/asymmetric.yaml --json")
+TOPOLOGY_EXAMPLES = terminal.examples(
+    "dse show topology nvl72", "dse show topology topologies/asymmetric.yaml --html page.html"
+)
 WORKLOAD_EXAMPLES = terminal.examples("dse show workload coding", "dse show workload")
 PLANE_EXAMPLES = terminal.examples(
     "dse show oi-cf --device b200_sxm --batch 64",
     "dse show oi-cf coding --model qwen3_coder_480b --device mi355x --devices 8",
 )
+
+
+MOST_UNKNOWNS = 8
+"""Unknowns listed, as shares of the variance of each objective."""
 
 
 @app.command(epilog=FRONT_EXAMPLES)
@@ -30,6 +40,9 @@ def front(
     rows: Annotated[
         int | None, typer.Option(min=1, help="Rows of the front, the cheapest first; lettered ones otherwise.")
     ] = None,
+    robust: Annotated[
+        bool, typer.Option("--robust", help="Add how designs survive what is not known, and robust balanced ones.")
+    ] = False,
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
@@ -51,11 +64,14 @@ def front(
             }
             for row in range(len(found) if rows is None else min(rows, len(found)))
         ]
-        terminal.say_json({**opened.run.summary, "folder": str(opened.run.folder), "designs": designs})
+        shares = _doubts(opened) if robust and len(found) else {}
+        terminal.say_json({**opened.run.summary, "folder": str(opened.run.folder), "designs": designs, **shares})
     else:
         terminal.say(f"{opened.problem.name} · {opened.run.folder.name} · prices {opened.problem.prices.date}", "bold")
         terminal.say()
         show_front(opened, rows)
+        if robust and len(found):
+            _say_robustness(opened)
     if not len(found):
         raise typer.Exit(terminal.INFEASIBLE)
 
@@ -114,11 +130,17 @@ def catalog(
 @app.command(epilog=TOPOLOGY_EXAMPLES)
 def topology(
     name: Annotated[str, typer.Argument(help="Name of a packaged topology, or a file.")],
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its picture.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with its picture.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a topology offers: devices, links, hops, collectives per group size."""
+    """Show what a topology offers: devices, links, hops, collectives per group size; or draw it."""
     from dse.insight import wiring
 
+    if svg is not None or html is not None:
+        written = _drawn(name, svg, html)
+        terminal.say_json({"written": written}) if as_json else terminal.labelled("written", ", ".join(written))
+        return
     made = wiring.facts(name, Path.cwd())
     if as_json:
         terminal.say_json(made._asdict())
@@ -171,3 +193,45 @@ def oi_cf(
     ridge = f"ridge {own.ridge:,.0f} FLOP/B at bf16"
     terminal.say(f"{own.devices} x {own.device}, decode batch {own.batch}, {ridge}; OI of the whole pass", "bold")
     terminal.say_table(table(own))
+
+
+def _robustness(opened: "Opened") -> "Robustness":
+    from dse.insight.robustness import robustness
+
+    return robustness(opened)
+
+
+def _doubts(opened: "Opened") -> dict[str, Any]:
+    """Robustness and the importance of the unknowns, for programs."""
+    from dse.insight.unknowns import importance
+
+    return {"robustness": _robustness(opened).json(), "importance": importance(opened).json()}
+
+
+def _say_robustness(opened: "Opened") -> None:
+    """Shares of the lettered and of the robust balanced designs, and the unknowns that matter."""
+    from dse.insight import unknowns
+    from dse.insight.robustness import about, robust_knees, table
+
+    own = _robustness(opened)
+    lettered, knees = [pick.row for pick in opened.picks], robust_knees(opened, own)
+    terminal.labelled("robustness", about(own))
+    terminal.say()
+    terminal.say_table(table(opened, own, [*lettered, *(row for row in knees if row not in lettered)]))
+    letters = {pick.row: pick.letter for pick in opened.picks}
+    names = ", ".join(letters.get(row, opened.front.ids[row]) for row in knees)
+    terminal.labelled("robust", f"balanced designs among the robust ones: {names}")
+    terminal.say()
+    found = unknowns.importance(opened)
+    terminal.say_table(unknowns.table(found, unknowns.leading(found)[:MOST_UNKNOWNS]))
+    terminal.labelled("measure first", unknowns.advice(found))
+
+
+def _drawn(name: str, svg: Path | None, html: Path | None) -> list[str]:
+    """Write the pictures of a topology that were asked for."""
+    from dse.insight import topology_picture as pictures
+
+    for path, make in ((svg, pictures.file), (html, pictures.page)):
+        if path is not None:
+            path.write_text(make(name, Path.cwd()), encoding="utf-8")
+    return [str(path) for path in (svg, html) if path is not None]

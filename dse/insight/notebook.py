@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dse.facts.problem import Problem
 from dse.insight import explain_text, runs, table
+from dse.insight.completion import completed
 from dse.insight.explain import Explanation
 from dse.insight.explain import explain as explained
 from dse.insight.runs import Opened
@@ -80,6 +82,18 @@ class Front:
         """Write all rows with the unit in every column name."""
         self.designs.to_csv(path)
 
+    def to_frame(self) -> Any:
+        """All rows as a pandas DataFrame, the unit in every column name; needs the extra `frame`."""
+        from dse.insight import frame
+
+        return frame.frame(self.designs)
+
+    def _repr_html_(self) -> str:
+        """Picture and table, as a notebook shows them."""
+        from dse.insight import sketch
+
+        return sketch.html(self.opened.problem, self.designs, self.opened.picks)
+
     def __str__(self) -> str:
         """Table of the lettered designs."""
         picks = self.opened.picks
@@ -106,6 +120,19 @@ class Exploration:
     def front(self) -> Front:
         """Non-dominated designs."""
         return Front(self.opened)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the page of the run; into its folder where no file is named."""
+        from dse.insight.report import page
+
+        return page.write(self.opened, Path(path) if path is not None else None)
+
+    def figure(self, name: str = "map") -> Any:
+        """Plotly figure of the page: map, solid, terms, plane, roofline, parallel, choices or history."""
+        from dse.insight.report import figures
+        from dse.insight.report.scene import Scene
+
+        return figures.figure(Scene(self.opened), name)
 
     def verdict(self) -> str:
         """Answer in sentences."""
@@ -140,7 +167,8 @@ def explore(
         results=Path(results),
         progress=progress,
     )
-    return Exploration(Opened(problem, searched(ask(problem), options), CURRENT))
+    found = completed(problem, searched(ask(problem), options))
+    return Exploration(Opened(problem, found, CURRENT))
 
 
 def open_run(name: str = runs.LAST, results: str | Path = "results") -> Exploration:

@@ -8,10 +8,11 @@ from typing import Any
 
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
 from dse.facts.problem import Problem, load
-from dse.insight.shortlist import Pick, shortlist
+from dse.insight.shortlist import Pick, picked
 from dse.search import run as folders
 from dse.search.ask import ask
 from dse.search.frontier import ParetoSet
+from dse.search.listed import listed_archive
 from dse.search.run import Run, load_epoch, read_manifest
 
 LAST = "last"
@@ -38,7 +39,7 @@ class Opened:
     @property
     def picks(self) -> tuple[Pick, ...]:
         """Lettered designs."""
-        return shortlist(self.front)
+        return picked(self.front, self.run.summary)
 
 
 def locate(name: str, results: Path) -> Path:
@@ -62,9 +63,12 @@ def locate(name: str, results: Path) -> Path:
 def open_run(name: str, results: Path) -> Opened:
     """Run with its problem, read from its own folder."""
     folder = locate(name, results)
-    manifest, archive = read_manifest(folder), load_epoch(folder).archive
-    problem = load(folder / folders.PROBLEM)
-    return Opened(problem, Run(folder, ask(problem), archive, _summary(folder), manifest), name)
+    manifest, problem = read_manifest(folder), load(folder / folders.PROBLEM)
+    question = ask(problem)
+    if any((folder / file).exists() for file in (folders.ARCHIVE, folders.PREVIOUS)):
+        return Opened(problem, Run(folder, question, load_epoch(folder).archive, _summary(folder), manifest), name)
+    archive, names = listed_archive(folder, question)
+    return Opened(problem, Run(folder, question, archive, _summary(folder), manifest, names), name)
 
 
 def design(name: str, results: Path) -> tuple[Opened, int]:
@@ -85,8 +89,9 @@ def row_of(opened: Opened, which: str) -> int:
         raise _refused(which, f"the study has no feasible design: only `{NEAREST}` can be named")
     wanted = which.upper()
     rows = {pick.letter: pick.row for pick in opened.picks} | {id_: row for row, id_ in enumerate(front.ids)}
-    if wanted.startswith("D") and wanted[1:].isdigit() and 1 <= int(wanted[1:]) <= len(front):
-        return int(wanted[1:]) - 1
+    if wanted.startswith("D") and wanted[1:].isdigit():
+        numbers = {int(id_[1:]): row for row, id_ in enumerate(front.ids)}
+        rows |= {wanted: numbers[int(wanted[1:])]} if int(wanted[1:]) in numbers else {}
     if wanted not in rows:
         letters = listed(pick.letter for pick in opened.picks)
         raise _refused(which, f"there is no such design. Known: {letters}, and {front.ids[0]} to {front.ids[-1]}.")

@@ -29,7 +29,7 @@ class Wiring(NamedTuple):
 
 def facts(name: str, beside: Path) -> Wiring:
     """Topology by name or file."""
-    path = _file(name, beside)
+    path = file(name, beside)
     topology = load_topology(path)
     own = reduce(topology)
     return Wiring(
@@ -70,7 +70,8 @@ def tables(made: Wiring) -> list[Table]:
     return [Table(header, tiers), Table(heading, rows, frozenset({0, 2}))]
 
 
-def _file(name: str, beside: Path) -> Path:
+def file(name: str, beside: Path) -> Path:
+    """File of a topology by its name or its path."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     known = places.topologies(beside / "study.yaml", {})

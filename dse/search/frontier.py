@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +43,18 @@ class ParetoSet:
 
     question: Question
     archive: Archive
+    listed_as: tuple[str, ...] = ()
+    """Names of the rows where a table gave them."""
 
     def __len__(self) -> int:
         """Count the rows; an infeasible study has none."""
         return len(self.archive) if self.archive.feasible else 0
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
-        """Names of the rows."""
+        """Names of the rows: as they were listed, or counted."""
+        if self.listed_as:
+            return self.listed_as
         width = max(3, len(str(len(self))))
         return tuple(f"D{number:0{width}d}" for number in range(1, len(self) + 1))
 

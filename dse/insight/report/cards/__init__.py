@@ -1,0 +1,1 @@
+"""One module per card: `data` is pure and tested, `figure` draws it, `card` puts both on the page."""
