@@ -63,7 +63,7 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
-COMMANDS = ["run", "check", "explain", "compare", "predict", "validate", "calibrate", "schema"]
+COMMANDS = ["run", "check", "explain", "compare", "brief", "predict", "validate", "calibrate", "schema"]
 GROUPS = [
     *(f"show {name}" for name in ("front", "design", "catalog", "topology", "workload", "oi-cf")),
     "workload from-trace", "workload list", "model import",
@@ -138,7 +138,7 @@ def test_mistakes_are_told_all_at_once_with_their_places(folder):
         ("run", "tiny.yaml", "--sampler", "magic"),
         ("run", "tiny.yaml", "--set", "levers.decode.device=[nothing]"),
         ("run", "--resume", "nothing"),
-        ("explain", "last"),
+        ("explain", "last", "--part", "h999"),
         ("explain", "last:Z9"),
         ("explain", "last:A", "--set", "a.b=c"),
         ("show", "catalog", "things"),

@@ -14,11 +14,12 @@ from dse.facts.assembly import COMPLETE, SECTIONS, study_source, with_catalog
 from dse.facts.checks import Choices
 from dse.facts.devices import Accelerator
 from dse.facts.errors import Mistake, SpecError
+from dse.facts.external import External
 from dse.facts.levers import NATIVE, NONE, REGISTRY, Choice
 from dse.facts.metrics import Objective, Requirement
 from dse.facts.prices import PriceSet
-from dse.facts.quantities import Quantity
-from dse.facts.reader import Data, Path_, Source, mistakes
+from dse.facts.quantities import UNIT, Quantity
+from dse.facts.reader import MAX_MISTAKES, Data, Path_, Source, mistakes
 from dse.facts.serving import Serving
 from dse.facts.study import Budget, Study
 from dse.facts.technologies import Link, Memory
@@ -27,6 +28,8 @@ _BY_ENTRY = frozenset({"agents", "devices", "models", "memories", "links", "leve
 """Sections of which one bad entry leaves the others to be checked."""
 _REPLACEABLE = ("devices", "memories", "links", "prices", "serving")
 """Parts of a problem whose numbers can be varied."""
+_SHARE = Quantity("1", maximum=1.0)
+"""Share of one agent in the mixture, the only number of an agent that can be varied."""
 
 
 class Range(NamedTuple):
@@ -75,6 +78,10 @@ class Problem:
     """Seed of all random numbers."""
     uncertainties: Mapping[str, Range]
     """Dotted path of a number -> its range in SI."""
+    evaluator: External | None = None
+    """Program that scores candidates beside the model."""
+    robust: bool = False
+    """Whether balanced designs are chosen among those that the uncertainties leave on the front."""
 
     @property
     def conditions(self) -> Mapping[str, tuple[tuple[str, frozenset[Choice]], ...]]:
@@ -88,6 +95,9 @@ class Problem:
             section, *rest = path.split(".")
             if _quantity(changed, path) is None:
                 raise SpecError([Mistake("", 0, 0, path, _no_number(path))])
+            if section == "agents":
+                changed = replace(changed, agents=_shared(changed.agents, rest[0], number))
+                continue
             part = places.replaced(getattr(changed, section), tuple(rest), number)
             changed = replace(changed, **{section: part})
         return changed
@@ -144,6 +154,8 @@ def dump(problem: Problem) -> dict[str, Any]:
         "require": [_written(requirement) for requirement in problem.require],
         "budget": _written(problem.budget),
         "sampler": problem.sampler,
+        **({"robust": True} if problem.robust else {}),
+        **({} if problem.evaluator is None else {"evaluator": _written(problem.evaluator)}),
         **({} if problem.load is None else {"load": units.exact(problem.load, "task/s")}),
         "seed": problem.seed,
         "topologies": {name: str(path) for name, path in problem.topologies.items()},
@@ -177,7 +189,21 @@ def json_schema() -> dict[str, Any]:
             "additionalProperties": False,
         }
     schema["required"] = ["version", "name", "agents", "objectives", "prices"]
+    _say_units(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _say_units(node: Any) -> str | None:
+    """Add the unit of every quantity to the help of its field; the unit of a node, where it has one."""
+    if isinstance(node, list):
+        return next((unit for unit in [_say_units(item) for item in node] if unit), None)
+    if not isinstance(node, dict):
+        return None
+    below = {key: _say_units(child) for key, child in node.items()}
+    unit = node.pop(UNIT, None) or below.get("anyOf") or below.get("allOf")
+    if unit and not str(node.get("description", "")).endswith("]"):
+        node["description"] = f"{node.get('description', 'Quantity').rstrip('.')} [{unit}]"
+    return str(unit) if unit else None
 
 
 def _study(source: Source) -> tuple[Study | None, frozenset[Path_], list[Mistake]]:
@@ -192,6 +218,8 @@ def _study(source: Source) -> tuple[Study | None, frozenset[Path_], list[Mistake
             placed = Source(source.path, data, source.places)
             fresh = {_entry(tuple(detail["loc"])) for detail in error.errors(include_url=False)}
             found += mistakes(Study, placed, error)
+        if len(fresh) > MAX_MISTAKES:
+            return None, frozenset(broken), found
         if not all(_removed(data, entry) for entry in fresh):
             return None, frozenset(broken), found
         broken |= fresh
@@ -266,6 +294,8 @@ def _problem(
         sampler=study.sampler,
         seed=study.seed,
         uncertainties={},
+        robust=study.robust,
+        evaluator=study.evaluator,
     )
 
 
@@ -294,12 +324,23 @@ def _uncertainties(study: Study, problem: Problem, source: Source) -> tuple[dict
 def _quantity(problem: Problem, path: str) -> Quantity | None:
     """Unit of the number at a dotted path; None where there is no number that can be varied."""
     section, _, rest = path.partition(".")
+    if section == "agents":
+        name, _, field = rest.rpartition(".")
+        return _SHARE if field == "share" and name in {agent.name for agent in problem.agents} else None
     return places.quantity_at(getattr(problem, section), rest) if section in _REPLACEABLE and rest else None
 
 
 def _no_number(path: str) -> str:
     sections = " or ".join((", ".join(_REPLACEABLE[:-1]), _REPLACEABLE[-1]))
-    return f'there is no number "{path}" in this study: expected a dotted path that starts with {sections}'
+    expected = f"expected a dotted path that starts with {sections}, or agents.NAME.share"
+    return f'there is no number "{path}" in this study: {expected}'
+
+
+def _shared(agents: tuple[Agent, ...], name: str, share: float) -> tuple[Agent, ...]:
+    """Agents of which one has this share; the others keep their proportions."""
+    rest = sum(agent.share for agent in agents if agent.name != name)
+    factor = (1 - share) / rest if rest else 1.0
+    return tuple(replace(agent, share=share if agent.name == name else agent.share * factor) for agent in agents)
 
 
 def _agent_text(agent: Agent) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from dse.facts import units
 
+UNIT = "x-unit"
+"""Key of a schema that holds the unit until it is part of the help text."""
+
 
 class Strict(BaseModel):
     """Frozen; a field it does not know is a mistake; the text below a field is its help."""
@@ -60,7 +63,7 @@ class Quantity:
             return {"type": ["number", "string"], "examples": [float(example)]}
         return {
             "type": ["string", "number"],
-            "description": f"quantity in {self.unit}",
+            UNIT: self.unit,
             "examples": [example],
         }
 

@@ -3,22 +3,41 @@
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, GetJsonSchemaHandler, JsonValue, model_serializer, model_validator
+from pydantic import Field, GetJsonSchemaHandler, JsonValue, field_validator, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from dse.facts import units
+from dse.facts.convergence import convergence
 from dse.facts.devices import Accelerator
+from dse.facts.external import External
 from dse.facts.metrics import Objective, Requirement
 from dse.facts.models import Model
 from dse.facts.prices import PriceSet
-from dse.facts.quantities import Count, Positive, Quantity, Ratio, Seconds, Strict
+from dse.facts.quantities import Count, Flag, Positive, Quantity, Ratio, Seconds, Strict
 from dse.facts.serving import Serving
 from dse.facts.technologies import Link, Memory
 
 ContextPolicy = Literal["append_only", "page_replaced", "keep_last_n", "compaction", "truncation"]
 PositiveSeconds: TypeAlias = Annotated[float, Quantity("s", positive=True)]
 _EVALUATIONS = re.compile(r"\s*(?P<number>[0-9][0-9_,]*)\s*evaluations?\s*$")
+
+
+_EXPECTED = '"{}": expected a time ("30 s"), a count ("20000 evaluations"), "converged", or several joined by "or"'
+
+
+def _limit(part: str, written: str) -> dict[str, Any]:
+    """One limit of a budget."""
+    found = _EVALUATIONS.match(part)
+    if found:
+        return {"evaluations": int(re.sub(r"[_,]", "", found["number"]))}
+    if convergence(part) is not None:
+        return {"converged": part}
+    try:
+        units.parse(part, "s")
+    except units.UnitError:
+        raise ValueError(_EXPECTED.format(written)) from None
+    return {"time": part}
 
 
 class Slo(Strict):
@@ -50,38 +69,45 @@ class AgentSpec(Strict):
 
 
 class Budget(Strict):
-    """How long the search may take: "30 s", "20000 evaluations", or both in a mapping."""
+    """How long the search may take: "30 s", "20000 evaluations", "converged", or several joined by "or"."""
 
     time: Seconds | None = None
     """Wall-clock time."""
     evaluations: Positive | None = None
     """Designs to evaluate; a front is reproducible for such a budget."""
+    converged: str | None = None
+    """Threshold of convergence, such as "converged 0.1 % over 2000 evaluations"; `converged` takes these numbers."""
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, written: Any) -> Any:
         if isinstance(written, dict):
             return written
-        found = _EVALUATIONS.match(written) if isinstance(written, str) else None
-        if found:
-            return {"evaluations": int(re.sub(r"[_,]", "", found["number"]))}
-        try:
-            units.parse(written, "s")
-        except units.UnitError:
-            raise ValueError(f'"{written}": expected a time ("30 s") or a count ("20000 evaluations")') from None
-        return {"time": written}
+        if not isinstance(written, str):
+            raise ValueError(_EXPECTED.format(written))
+        read: dict[str, Any] = {}
+        for part in re.split(r"\s+or\s+|,\s+", written.strip()):
+            read |= _limit(part, written)
+        return read
+
+    @field_validator("converged")
+    @classmethod
+    def _stated(cls, text: str | None) -> str | None:
+        found = None if text is None else convergence(text)
+        if text is not None and found is None:
+            raise ValueError(_EXPECTED.format(text))
+        return None if found is None else str(found)
 
     @model_serializer
     def _write(self) -> Any:
-        time = None if self.time is None else units.exact(self.time, "s")
-        if time is not None and self.evaluations is not None:
-            return {"time": time, "evaluations": self.evaluations}
-        return time if self.evaluations is None else f"{self.evaluations} evaluations"
+        limits = [] if self.time is None else [str(units.exact(self.time, "s"))]
+        limits += [] if self.evaluations is None else [f"{self.evaluations} evaluations"]
+        return " or ".join([*limits, *([self.converged] if self.converged else [])])
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         full = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [{"type": "string", "examples": ["30 s", "20000 evaluations"]}, full]}
+        return {"anyOf": [{"type": "string", "examples": ["30 s", "20000 evaluations", "60 s or converged"]}, full]}
 
 
 class Study(Strict):
@@ -108,7 +134,10 @@ class Study(Strict):
     prices: PriceSet
     """Price set: a name of the catalog, or a mapping that starts from one with `like:`."""
     uncertainties: dict[str, JsonValue] = Field(default_factory=dict)
-    """What is not known: dotted path of a number -> [low, likely, high]; used for robustness only."""
+    """What is not known: dotted path of a number -> [low, likely, high]; used for robustness only.
+    The catalog's own ranges of prices and the model's error need no entry."""
+    robust: Flag = False
+    """Whether balanced designs are chosen among those that the uncertainties leave feasible and on the front."""
     objectives: tuple[Objective, ...]
     """Sentences such as "minimize cost"."""
     require: tuple[Requirement, ...] = ()
@@ -119,6 +148,8 @@ class Study(Strict):
     """Search method; `auto` enumerates where that is possible."""
     seed: Count = 0
     """Seed of all random numbers."""
+    evaluator: External | None = None
+    """Program that scores candidates beside the model; absent: the model alone."""
     topologies: dict[str, str] = Field(default_factory=dict)
     """Interconnects by name -> file; others are found by their name."""
     devices: dict[str, Accelerator] = Field(default_factory=dict)

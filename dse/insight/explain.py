@@ -1,16 +1,18 @@
 """Why a design is what it is: every term with formula and inputs, every limit with its distance, every source."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dse.facts import levers
 from dse.facts.errors import Mistake, SpecError
+from dse.facts.metrics import METRICS
 from dse.facts.problem import Problem, load
 from dse.insight import memory, money, timing, wording
 from dse.insight.bill import Input, bill
 from dse.insight.case import Case, ClassCase, case, decode_phase, prefill_phase
+from dse.insight.elasticity import Tornado, tornado
 from dse.insight.memory import Regime
 from dse.insight.runs import Opened
 from dse.insight.terms import Section, Term
@@ -53,6 +55,8 @@ class Explanation:
     prices: str
     """Date of the prices."""
     notes: tuple[str, ...] = ()
+    effects: Tornado | None = None
+    """What a step of each input does; None where it was not asked for."""
 
     def json(self) -> dict[str, Any]:
         """For programs."""
@@ -60,6 +64,7 @@ class Explanation:
             "metrics": {term.name: {"value": term.value, "unit": term.unit} for term in self.metrics},
             "limits": [limit._asdict() for limit in self.limits],
             "inputs": [line._asdict() for line in self.inputs],
+            "effects": self.effects.json() if self.effects else None,
             "classes": {own.name: _class_json(own) for own in self.classes},
         }
 
@@ -84,8 +89,8 @@ class Change:
         return {"change": self.what, "metrics": rows, "before": self.before.json(), "after": self.after.json()}
 
 
-def explain(opened: Opened, row: int, name: str) -> Explanation:
-    """Explanation of one row of a run."""
+def explain(opened: Opened, row: int, name: str, effects: bool = False) -> Explanation:
+    """Explanation of one row of a run, on request with the effect of a step of every number it rests on."""
     front = opened.front
     designs = design_of(opened, row)
     evaluator = Evaluator.of(opened.problem)
@@ -99,7 +104,10 @@ def explain(opened: Opened, row: int, name: str) -> Explanation:
             unit = wording.display(goal.name, goal.unit).name
             then = f"the run stored {goal.name} {wording.number(stored[goal.name])} {unit}"
             notes.append(f"{then}: model or catalog have changed since")
-    return made.explanation(tuple(notes))
+    own = made.explanation(tuple(notes))
+    if not effects:
+        return own
+    return replace(own, effects=tornado(evaluator, made.case, designs, front.question.goals))
 
 
 def design_of(opened: Opened, row: int) -> Designs:
@@ -169,8 +177,6 @@ def _choice(problem: Problem, path: str, text: str) -> str | float | int:
 
 def _widened(problem: Problem, folder: Path, chosen: Mapping[str, Any]) -> Problem:
     """Problem whose levers offer the chosen values."""
-    from dataclasses import replace
-
     rows = dict(problem.levers)
     for name, choice in chosen.items():
         if choice not in rows[name]:
@@ -188,19 +194,18 @@ def _is_number(text: str) -> bool:
 
 def _metrics(own: Case) -> list[Term]:
     """Objectives, then the standard metrics that are not among them."""
-    question = ask(own.plan.problem)
-    names = [goal.name for goal in question.goals]
+    names = [objective.column for objective in own.plan.problem.objectives]
     names += [
         name for name in ("ttft_p95", "tpot", "task_latency", "cost_per_mtok", "energy_per_task") if name not in names
     ]
-    return [Term(name, own.value(name), question.unit(name)) for name in names]
+    return [Term(name, own.value(name), METRICS[name.rsplit(".", 1)[-1]].unit) for name in names]
 
 
 def _class(own: Case, designs: Designs, item: ClassCase) -> ClassExplanation:
     decode = decode_phase(own, item)
     sections = {
         "tpot": timing.decode_section(own, item, decode),
-        "decode_operators": timing.operator_section(decode),
+        "decode_operators": timing.operator_section(decode, memory.moved(own)),
         "ttft": timing.first_token_section(own, item),
         "step": timing.step_section(own, item),
         "kv": memory.keeping_section(own, item),

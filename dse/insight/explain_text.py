@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from dse.insight import wording
+from dse.insight.elasticity_text import effect_lines
 from dse.insight.explain import Change, ClassExplanation, Explanation
 from dse.insight.table import WIDTH, Table, lines, shortened
 from dse.insight.terms import Section, Term
@@ -19,7 +20,7 @@ FEW = 8
 """Inputs shown unless all are asked for."""
 
 
-def text(own: Explanation, every_input: bool = False) -> list[str]:
+def text(own: Explanation, every_input: bool = False, every_effect: bool = False) -> list[str]:
     """Whole explanation."""
     made = [f"{own.name}  {own.design}", f"   {', '.join(own.extras)}", ""]
     made += [f"   note: {note}" for note in own.notes]
@@ -32,6 +33,8 @@ def text(own: Explanation, every_input: bool = False) -> list[str]:
     for limit in own.limits[:6]:
         side = "left" if limit.slack >= 0 else "too little"
         made.append(f"  {limit.name:<52} {wording.percent(abs(limit.slack)):>7} {side}")
+    if own.effects is not None:
+        made += ["", *effect_lines(own.effects, every_effect)]
     made += ["", *inputs(own, every_input)]
     return made
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.facts import measurements
+from dse.facts import files, measurements
 from dse.facts.errors import Mistake, SpecError
 from dse.search.fidelity import predict, tables
 from dse.search.fidelity.constants import band_of, constants
@@ -37,11 +37,9 @@ Prediction = dict[str, Any]
 
 def predict_file(path: str | Path) -> tuple[list[dict[str, str]], list[Prediction]]:
     """Rows of a CSV file and the prediction of each; SpecError names every wrong cell."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Mistake(str(path), 0, 0, "", f"cannot be read: {error}")]) from None
-    rows = list(csv.DictReader(io.StringIO(text)))
+    text = files.read_text(path, files.TABLE)
+    files.table(text, str(path))
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
     header = list(rows[0]) if rows else text.splitlines()[:1]
     missing = [name for name in REQUIRED if name not in header]
     if missing or not rows:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray
-from dse.insight.case import Case, ClassCase, Phase
+from dse.insight.case import Case, ClassCase, Phase, decode_phase
 from dse.insight.terms import Section, Term
 from dse.insight.wording import number, percent, quantity
 from dse.physics import intensity
@@ -15,6 +15,8 @@ from dse.search.scoring.keeping import kept
 def decode_ledger(own: Case, item: ClassCase) -> Section:
     """Package memory of a decode device; the lines add up to its capacity."""
     decode = item.at.decode
+    if moved(own):
+        return _attention_ledger(own, item)
     side, option = own.block.decode, item.mapping["decode.type"]
     total, usable = float(side.memory[0, option]), float(side.usable[0, option])
     weights, room = usable - float(decode.room[0]), float(decode.room[0])
@@ -28,6 +30,35 @@ def decode_ledger(own: Case, item: ClassCase) -> Section:
         *_rest(total - usable, room - min(busy, room), owner),
     ]
     return _ledger(f"decode device {own.plan.devices[int(side.device[0, option])]}", total, lines)
+
+
+def moved(own: Case) -> bool:
+    """Whether decode attention runs on the second device type."""
+    return bool(own.block.offloaded[0]) and int(own.block.decode.device[0, 1]) >= 0
+
+
+def attention_devices(own: Case, item: ClassCase) -> float:
+    """Devices that hold the KV, per device of the model side [1]."""
+    return max(float(item.at.decode.room[0]) / float(own.block.decode.usable[0, 1]), 1e-9)
+
+
+def _attention_ledger(own: Case, item: ClassCase) -> Section:
+    """Package memory of a device that holds the KV and runs the attention of decode."""
+    decode, side, each = item.at.decode, own.block.decode, attention_devices(own, item)
+    total, usable = float(side.memory[0, 1]), float(side.usable[0, 1])
+    full = float(decode.rank_requests[0] * decode.request_bytes[0]) / each
+    busy = min(full * float(decode.slots[0] / decode.batch[0]), usable)
+    owner = item.home in ("decode", "append_on_decode")
+    slots = f"{number(float(decode.slots[0]))} of {number(float(decode.batch[0]))} slots of the instance"
+    lines = [
+        Term("active KV", busy, "B", f"mean, {slots}; all busy {quantity(full, 'B')}", "intensity I7"),
+        *_rest(total - usable, usable - busy, owner),
+    ]
+    names = [own.plan.devices[int(row)] for row in side.device[0]]
+    weights = float(decode_phase(own, item).ledger.weights_bytes[0])
+    ledger = _ledger(f"attention device {names[1]}", total, lines)
+    note = f"{number(each)} of them per {names[0]}, of which weights fill {quantity(weights, 'B')}"
+    return Section(ledger.title, ledger.terms, f"{note} of {quantity(float(side.memory[0, 0]), 'B')}")
 
 
 def prefill_ledger(own: Case, item: ClassCase) -> Section | None:
@@ -104,10 +135,14 @@ class Regime(NamedTuple):
 def decode_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:
     """Decode phase, all slots busy."""
     decode, grid = item.at.decode, phase.grid
-    request = decode.request_bytes
+    request, weights = decode.request_bytes, phase.ledger.weights_bytes
     usable = own.block.decode.usable[0, item.mapping["decode.type"]]
+    if moved(own):
+        holders = np.array([attention_devices(own, item) * phase.devices])
+        usable = own.block.decode.usable[0, 1]
+        return _regime("decode", phase, decode.batch, request, request, (np.asarray(usable), 0 * weights), holders)
     whole, ranks = request * decode.rank_devices, grid.attention_dp.astype(float)
-    return _regime("decode", phase, decode.batch, request, whole, np.asarray(usable), ranks)
+    return _regime("decode", phase, decode.batch, request, whole, (np.asarray(usable), weights), ranks)
 
 
 def prefill_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:
@@ -117,7 +152,8 @@ def prefill_regime(own: Case, item: ClassCase, phase: Phase) -> Regime:
     request = prefill.kv_bytes * (load.cached + load.fresh)
     usable = own.block.prefill.usable[0, item.mapping["prefill.type"]]
     ranks = grid.attention_dp.astype(float)
-    return _regime("prefill", phase, ranks, request, request * prefill.rank_devices, np.asarray(usable), ranks)
+    memory = (np.asarray(usable), phase.ledger.weights_bytes)
+    return _regime("prefill", phase, ranks, request, request * prefill.rank_devices, memory, ranks)
 
 
 def _regime(
@@ -126,11 +162,14 @@ def _regime(
     batch: FloatArray,
     device_kv: FloatArray,
     request: FloatArray,
-    usable: FloatArray,
+    memory: tuple[FloatArray, FloatArray],
     ranks: FloatArray,
 ) -> Regime:
-    """Both coordinates of a phase and the name of its quadrant."""
-    supply, weights = done.site.supply, done.ledger.weights_bytes
+    """Both coordinates of a phase and the name of its quadrant.
+
+    ``memory`` is what may be filled on a device that holds the KV, and the weights that lie there beside it.
+    """
+    supply, (usable, weights) = done.site.supply, memory
     oi = intensity.phase_oi(done.work)
     ridge = intensity.oi_ridge(np.asarray(supply.linear_rate, float), np.asarray(supply.memory_bandwidth, float))
     fits = intensity.capacity_batch(usable, weights, device_kv, ranks, 1.0)
@@ -139,7 +178,7 @@ def _regime(
     if phase == "decode":
         wanted = intensity.saturating_batch(done.shape, done.site.precision, context, np.atleast_1d(ridge))
     name = intensity.REGIMES[int(intensity.regime(oi, ridge, fits, wanted)[0])]
-    whole = intensity.cf_request(request, weights * done.devices, batch)
+    whole = intensity.cf_request(request, done.ledger.weights_bytes * done.devices, batch)
     return Regime(
         phase,
         done.device,

@@ -1,7 +1,8 @@
 """The handful of designs that people look at first: the best in each objective, and the knees, lettered."""
 
 import string
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from dse.search.frontier import ParetoSet
 
 KNEES = 3
 """Balanced designs in the list."""
+
+ROBUST = "robust"
+"""Entry of a summary that names the balanced designs of a study that asks for robust ones."""
 
 KNEE = "balanced"
 """What a knee is called."""
@@ -25,14 +29,23 @@ class Pick(NamedTuple):
     """Why it is in the list."""
 
 
-def shortlist(front: ParetoSet) -> tuple[Pick, ...]:
-    """Best design of each objective and the knees, in the order of the front; A, B, C, ... name them."""
+def picked(front: ParetoSet, summary: Mapping[str, Any]) -> tuple[Pick, ...]:
+    """List of a run: its balanced designs are the robust ones where its study asks for them."""
+    known = summary.get(ROBUST) if summary.get("front_size") == len(front) else None
+    return shortlist(front, known["rows"] if known else ())
+
+
+def shortlist(front: ParetoSet, knees: Sequence[int] = ()) -> tuple[Pick, ...]:
+    """Best design of each objective and the knees, in the order of the front; A, B, C, ... name them.
+
+    ``knees`` are balanced designs that were chosen otherwise than by their place on the front.
+    """
     reasons: dict[int, list[str]] = {}
     if len(front) == 0:
         return ()
     for column, goal in enumerate(front.question.goals):
         reasons.setdefault(int(np.argmin(front.archive.scores[:, column])), []).append(superlative(goal.name))
-    for row in front.knees(KNEES):
+    for row in knees or front.knees(KNEES).tolist():
         reasons.setdefault(int(row), []).append(KNEE)
     ordered = sorted(reasons.items())
     return tuple(

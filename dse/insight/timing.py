@@ -4,6 +4,7 @@ import numpy as np
 
 from dse.facts.atoms import BROKEN, FIRST, HIT
 from dse.insight.case import Case, ClassCase, Phase
+from dse.insight.memory import moved
 from dse.insight.terms import Section, Term, parts
 from dse.insight.wording import number, percent, quantity
 from dse.physics.demand import GROUPS
@@ -26,6 +27,8 @@ GROUP_WORDS = {
 }
 """Operator group -> words."""
 
+ATTENTION = GROUPS.index("attention_core")
+
 NEGLIGIBLE = 0.002
 """Terms below this part of a total are left out [1]."""
 
@@ -37,10 +40,10 @@ def decode_section(own: Case, item: ClassCase, phase: Phase) -> Section:
     bare, offload = float(phase.time.seconds[0]) / gain, float(decode.step_time_full[0])
     spill = float(item.columns.pool_share[0] * decode.rank_requests[0] * decode.request_bytes[0])
     linked = max(offload, spill / max(float(item.at.pool.bandwidth[0]), 1.0)) if spill else offload
-    terms = [term._replace(value=term.value / gain) for term in pass_terms(phase)]
-    terms.append(
-        Term("attention offload", offload - bare, "s", "attention and crossing on the second device", "serving S6")
-    )
+    if moved(own):
+        terms = offload_terms(own, phase, bare, offload)
+    else:
+        terms = [term._replace(value=term.value / gain) for term in pass_terms(phase)]
     terms.append(
         Term("KV from the pool", linked - offload, "s", f"{quantity(spill, 'B')} per device over the pool link")
     )
@@ -75,17 +78,37 @@ def pass_terms(phase: Phase) -> list[Term]:
     ]  # fmt: skip
 
 
-def operator_section(phase: Phase) -> Section:
-    """Operator groups of a pass by time; FLOP and bytes of one device in the formula."""
+def offload_terms(own: Case, phase: Phase, bare: float, step: float) -> list[Term]:
+    """Step of two batches that alternate between the devices of the model and those of its attention."""
+    rest = bare * (1 - float(phase.time.group_seconds[ATTENTION, 0] / phase.time.seconds[0]))
+    names = [own.plan.devices[int(row)] for row in own.block.decode.device[0]]
+    longer = f"what attention on {names[1]} takes longer, and the messages between"
+    return [
+        Term("model, two batches", 2 * rest, "s", f"all but attention on {names[0]}: 2 x {quantity(rest, 's')}"),
+        Term("attention beyond it", step - 2 * rest, "s", longer, "serving S6"),
+    ]
+
+
+def operator_section(phase: Phase, elsewhere: bool = False) -> Section:
+    """Operator groups of a pass by time; FLOP and bytes of one device in the formula.
+
+    ``elsewhere`` leaves the attention core out: other devices run it.
+    """
     work = phase.work
     found = []
     for row, group in enumerate(GROUPS):
+        if elsewhere and row == ATTENTION:
+            continue
         moved = float(work.weight_bytes[row, 0] + work.kv_bytes[row, 0] + work.activation_bytes[row, 0])
         inputs = f"{quantity(float(work.flop[row, 0]), 'FLOP')}, {quantity(moved, 'B')}"
         found.append(Term(GROUP_WORDS[group], float(phase.time.group_seconds[row, 0]), "s", inputs))
     rest = float(phase.time.seconds[0] - phase.time.group_seconds[:, 0].sum())
     found.append(Term("network and the rest", rest, "s"))
-    return Section(f"decode step {quantity(float(phase.time.seconds[0]), 's')} by operator", parts(found, NEGLIGIBLE))
+    whole = sum(term.value for term in found)
+    title = (
+        f"model side of a decode step {quantity(whole, 's')}" if elsewhere else f"decode step {quantity(whole, 's')}"
+    )
+    return Section(f"{title} by operator", parts(found, NEGLIGIBLE))
 
 
 def first_token_section(own: Case, item: ClassCase) -> Section:

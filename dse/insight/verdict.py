@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from dse.facts.devices import Accelerator
 from dse.facts.problem import Problem
 from dse.insight import wording
-from dse.insight.shortlist import KNEE, Pick, shortlist
+from dse.insight.shortlist import KNEE, Pick, picked
 from dse.search.axes import NEUTRAL
+from dse.search.certificate import stated
 from dse.search.fidelity.constants import band_of
 from dse.search.frontier import INERT, ParetoSet
 from dse.search.run import Run
@@ -57,7 +58,7 @@ def verdict(problem: Problem, run: Run) -> list[Sentence]:
     front = run.front()
     if len(front) == 0:
         return infeasible(problem, run)
-    picks = shortlist(front)
+    picks = picked(front, run.summary)
     said = [_best(problem, front, pick) for pick in picks if pick.reason != KNEE][: len(front.question.goals)]
     said += [_best(problem, front, pick) for pick in picks if pick.reason == KNEE][:1]
     said += heterogeneity(front, picks, run.summary)
@@ -155,9 +156,10 @@ def settled(found: Sequence[Mapping[str, Any]]) -> list[Sentence]:
 def confidence(problem: Problem, run: Run) -> Sentence:
     """How the front was found, and how much of it rests on estimates."""
     front = run.front()
-    kinds = sorted({kind for pick in shortlist(front) for kind in _kinds(front.levers(pick.row))})
+    kinds = sorted({kind for pick in picked(front, run.summary) for kind in _kinds(front.levers(pick.row))})
     guessed = sum(_estimated(problem.devices[kind]) for kind in kinds)
-    exact = "exact front of the space" if run.summary.get("exhaustive") else "best found, not proven"
+    proved = stated(run.folder, run.archive.scores) or "best found, not proven"
+    exact = "exact front of the space" if run.summary.get("exhaustive") else proved
     text = f"{exact}; {guessed} of {len(kinds)} device prices in the lettered designs are estimates"
     return Sentence("confidence", f"{text}; analytic estimate, prices {problem.prices.date}")
 
@@ -174,19 +176,29 @@ def infeasible(problem: Problem, run: Run) -> list[Sentence]:
         agent, _, last = name.rpartition(".")
         what = LIMITS.get(last) or f"the limit on {wording.metric_name(last.removeprefix('slack_'))}"
         said.append(Sentence("misses", f"{what}{f' of {agent}' if agent else ''} by {wording.percent(-slack)}"))
-    return [*said, *_relaxation(problem, nearest["missed"])]
+    return [*said, *_relaxation(nearest)]
 
 
-def _relaxation(problem: Problem, missed: Mapping[str, float]) -> list[Sentence]:
-    """Targets that would just be met, as options to type."""
-    options = []
-    for agent in problem.agents:
-        for name in ("ttft", "tpot"):
-            slack = missed.get(f"{agent.name}.slack_{name}", 0.0)
-            if slack < 0:
-                wanted = wording.quantity(getattr(agent.slo, name) * (1 - slack) * (1 + SMALL_GAIN), "s")
-                options.append(f'--set "agents.{agent.name}.slo.{name}={wanted.replace("µ", "u")}"')
-    return [Sentence("try", " ".join(options))] if options else []
+def _relaxation(nearest: Mapping[str, Any]) -> list[Sentence]:
+    """What each limit alone would take, and the least of it as an option to type."""
+    found = nearest.get("relaxations", ())
+    helping = [item["set"] for item in found if item["set"]]
+    said = [Sentence("relax", item["sentence"]) for item in found if item["set"]]
+    vain = [item["limit"] for item in found if not item["set"]]
+    said += [Sentence("relax", f"not enough by itself: {_and(vain)}")] if vain else []
+    options = helping[:1] or nearest.get("together", ())
+    said += [Sentence("widen", hint) for hint in nearest.get("hints", ())]
+    return said + [Sentence("try", " ".join(map(_option, options)))] * bool(options)
+
+
+def _option(change: str) -> str:
+    """Change as an option for a shell.
+
+    >>> _option("slo.tpot=20 ms")
+    '--set "slo.tpot=20 ms"'
+    """
+    quote = "'" if '"' in change else '"'
+    return f"--set {quote}{change}{quote}"
 
 
 def _best(problem: Problem, front: ParetoSet, pick: Pick) -> Sentence:

@@ -1,0 +1,86 @@
+"""Command that proves how far the front of a run can be from the true one."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dse.commands import terminal
+from dse.commands.run import AsJson, Results
+
+CERTIFY_EXAMPLES = terminal.examples("dse certify last --budget 60s", "dse certify quickstart/last --epsilon 0 --json")
+
+
+def certify(
+    run: Annotated[str, typer.Argument(help="last, last~1, STUDY/last or a folder.")] = "last",
+    budget: Annotated[str, typer.Option(help='How long: "60s", "5 min".')] = "60s",
+    epsilon: Annotated[
+        str, typer.Option(help='How much better is better: "5%", or 0 to prove that a front is exact.')
+    ] = "5%",
+    results: Results = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Prove in how much of the space no design can beat the front of a run by more than epsilon."""
+    from dse.insight.runs import locate
+    from dse.search.certificate import CERTIFICATE
+    from dse.search.certify import Effort
+    from dse.search.certify_run import certified
+
+    folder = locate(run, results)
+    shown = sys.stderr.isatty() and not as_json
+
+    def progress(seconds: float, share: float) -> None:
+        if shown:
+            sys.stderr.write(f"\r\x1b[2K{seconds:.0f} s · {100 * share:.1f} % of the space settled")
+            sys.stderr.flush()
+
+    made = certified(folder, Effort(_margin(epsilon), _seconds(budget), progress))
+    if shown:
+        sys.stderr.write("\r\x1b[2K")
+    if as_json:
+        terminal.say_json(made.json())
+    else:
+        terminal.say(f"{made.study} · {folder.name} · {made.designs:,} architectures · analytic estimate", "bold")
+        for label, count, what in (
+            ("infeasible", made.infeasible, "the hardware or the formats alone break a requirement"),
+            (
+                "covered",
+                made.covered,
+                f"bounds show that the front is within {100 * made.epsilon:g} % of the best there",
+            ),
+            ("scored", made.scored, "scored one by one, none beats the front by more"),
+            ("beating", made.beating, "scored, and they do beat the front by more"),
+            ("left", made.left, "nothing is known"),
+        ):
+            share = 100 * count / made.designs
+            terminal.labelled(label, f"{share:8.4g} %  {count:>16,} architectures: {what}")
+        for name in made.unbounded:
+            terminal.labelled("no bound", f"for {name}: only designs that break a requirement are excluded")
+        terminal.labelled("effort", f"{made.boxes:,} boxes bounded in {made.seconds:.0f} s against {made.rows:,} rows")
+        terminal.labelled("certificate", made.sentence())
+        terminal.labelled("written to", str(folder / CERTIFICATE))
+
+
+def _seconds(budget: str) -> float:
+    """Seconds of a budget, which is a time here."""
+    import math
+
+    from dse.search.budget import budget as read
+
+    found = read(budget)
+    if not math.isfinite(found.seconds) or found.seconds <= 0 or found.more:
+        raise typer.BadParameter(f'"{budget}": expected a time, for example 60s', param_hint="--budget")
+    return found.seconds
+
+
+def _margin(epsilon: str) -> float:
+    """Epsilon as a share."""
+    text = epsilon.strip()
+    try:
+        number = float(text.rstrip("% ")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 10:
+        raise typer.BadParameter(f'"{epsilon}": expected a share such as 5% or 0.05, or 0', param_hint="--epsilon")
+    return number

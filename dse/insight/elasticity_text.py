@@ -1,0 +1,133 @@
+"""What specifications are worth, as tables of one hundred characters."""
+
+import math
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+from dse.insight import wording
+from dse.insight.elasticity import Effect, Move, Tornado
+from dse.insight.specifications import Specifications
+from dse.insight.table import WIDTH, Table, lines, shortened
+from dse.insight.varied import words
+
+FEW = 10
+"""Effects shown unless all are asked for."""
+
+NAME = 34
+"""Width of the name of a number."""
+
+APART = 0.002
+"""A tuned mapping is told of where it changes the first objective by this much beyond the held one [1]."""
+
+KNEES = 3
+"""Lettered designs for which the table of a front has room."""
+
+GOALS = 3
+"""Objectives that a table has room for: two columns each."""
+
+
+def effect_lines(own: Tornado, every: bool = False) -> list[str]:
+    """Sorted effects of one design, the numbers that change nothing last."""
+    shown = own.effects if every else own.effects[:FEW]
+    percent = f"{100 * own.step:.0f} %"
+    made = [
+        f"if one number were {percent} less (−) or more (+): effect on the objectives at the same mapping",
+        *effect_table(own, shown),
+    ]
+    made += notes(own, shown)
+    still = [words(name) for name in own.unmoved]
+    if every and still:
+        made += _wrapped(f"no effect: {', '.join(still)}")
+    if not every:
+        rest = len(own.effects) - len(shown)
+        made.append(f"{rest} smaller effects, {len(still)} numbers without any: --effects")
+    return made
+
+
+def effect_table(own: Tornado, shown: Sequence[Effect]) -> list[str]:
+    """Effects as a table: two columns per objective."""
+    heads = []
+    for goal in own.goals[:GOALS]:
+        heads += [f"{_head(goal.name)} −", "+"]
+    rows = []
+    for effect in shown:
+        cells = []
+        for goal in own.goals[:GOALS]:
+            cells += [change(effect.down.held[goal.name]), change(effect.up.held[goal.name])]
+        rows.append((shortened(words(effect.name), NAME), *cells))
+    return [line[2:] for line in lines(Table(("number", *heads), tuple(rows)), WIDTH + 2)]
+
+
+def notes(own: Tornado, shown: Sequence[Effect]) -> list[str]:
+    """What else happens: targets missed, and what another mapping of the same hardware makes of it."""
+    first = own.goals[0].name
+    made: list[str] = []
+    for effect in shown:
+        for sign, move in (("−", effect.down), ("+", effect.up)):
+            said = _beyond(move, first)
+            if said:
+                made += _wrapped(f"{words(effect.name)} {sign}{100 * own.step:.0f} %: {said}")
+    return made
+
+
+def _beyond(move: Move, first: str) -> str:
+    """What a move does beyond changing the objectives."""
+    missed = f"misses {' and '.join(move.broken)}" if move.broken else ""
+    if move.remapped is None:
+        return f"{missed}; no mapping of this design meets every target"
+    if move.broken or abs(move.remapped - move.held[first]) > APART:
+        tuned = f"tuned mapping: {_head(first)} {change(move.remapped)}"
+        return f"{missed}; {tuned}" if missed else tuned
+    return missed
+
+
+def _head(name: str) -> str:
+    return wording.HEADINGS.get(name, wording.metric_name(name))
+
+
+def front_lines(own: Specifications) -> list[str]:
+    """How far each specification moves a front."""
+    percent = f"{100 * own.step:.0f} %"
+    first = _head(own.objectives[0])
+    unit = f"decades^{len(own.objectives)}"
+    made = [f"{own.study}: if a specification were {percent} less (−) or more (+), how far does the front move?", ""]
+    letters = own.letters[:KNEES]
+    heads = ("volume −", "+", f"{first} −", "+", *(f"{letter} +" for letter in letters))
+    rows = []
+    for item in own.found:
+        moves = [f"{shift.hypervolume:+.3f}".replace("-", "−") for shift in (item.down, item.up)]
+        costs = [_attained(share) for share in (item.down.cost, item.up.cost, *item.up.knees[:KNEES])]
+        rows.append((shortened(words(item.path), NAME), *moves, *costs))
+    made += [line[2:] for line in lines(Table(("specification", *heads), tuple(rows)), WIDTH + 2)]
+    if own.unmoved:
+        made += _wrapped(f"no effect: {', '.join(words(path) for path in own.unmoved)}")
+    made += _wrapped(
+        f"volume: change of the hypervolume, {own.hypervolume:.3f} {unit} now; {first}: at fixed levels of the other "
+        f"objectives, 5 % worse than now, in the median over the front; {', '.join(letters)} +: {first} at the levels "
+        f"of these designs with the specification raised; none: no longer attained. {own.rows} rows of the front and "
+        f"{own.near} near misses were scored again with their mappings, no new search: gains are lower bounds. Device "
+        f"specifications change at unchanged prices. Analytic estimate, prices {own.prices}"
+    )
+    return made
+
+
+def _attained(share: float) -> str:
+    return "none" if math.isinf(share) else change(share)
+
+
+def change(share: float) -> str:
+    """Relative change with its sign.
+
+    >>> change(-0.0851), change(0.123), change(2e-5)
+    ('−8.5 %', '+12 %', '0')
+    """
+    if abs(share) < 5e-5:
+        return "0"
+    return f"{'+' if share > 0 else '−'}{wording.percent(abs(share))}"
+
+
+def _wrapped(sentence: str) -> Iterator[str]:
+    folded = wrap(sentence, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    yield f"  {folded[0]}"
+    for line in folded[1:]:
+        yield f"    {line}"
