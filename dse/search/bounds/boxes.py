@@ -1,0 +1,152 @@
+"""Boxes: parts of a space, each a range of choices per lever with the levers that decide about others fixed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import BoolArray, IntArray
+from dse.search.axes import Designs
+from dse.search.bounds.sets import Sets
+from dse.search.space import Space
+
+FIXED = ("serving", "prefill.device", "prefill.second_device", "decode.device", "decode.second_device")
+"""Levers of which a box has one choice, whatever depends on them."""
+
+DEVICE_LEVERS = ("device", "second_device")
+"""The two levers of a pool that name its devices."""
+
+MOST_ROOTS = 5_000_000
+"""Combinations of the levers that decide about others, at most."""
+
+
+class Boxes(NamedTuple):
+    """Ranges of choices, (n, axes): from ``low`` up to, not including, ``high``; levers without effect rest."""
+
+    low: IntArray
+    high: IntArray
+    sets: IntArray
+    """(n, 2) sets of device pairs of the prefill and of the decode pool; they stand for the device levers."""
+
+    def __len__(self) -> int:
+        """Count the boxes."""
+        return len(self.low)
+
+    def take(self, rows: IntArray | BoolArray | slice) -> "Boxes":
+        """Select boxes."""
+        return Boxes(self.low[rows], self.high[rows], self.sets[rows])
+
+
+def stacked(parts: list[Boxes]) -> Boxes:
+    """Put boxes below each other."""
+    return Boxes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def roots(space: Space, modes: IntArray, sets: tuple[Sets, Sets]) -> Boxes:
+    """Boxes that together hold every canonical design once: one per combination of the levers that others depend on.
+
+    Devices stay together: all pairs of a pool that occur with the same choices of the other levers are one set.
+    """
+    low, high = _combinations(space)
+    devices = [[space.names.index(f"{pool}.{which}") for which in DEVICE_LEVERS] for pool in ("prefill", "decode")]
+    both = [*devices[0], *devices[1]]
+    shared_low, shared_high = low.copy(), high.copy()
+    shared_low[:, both], shared_high[:, both] = 0, 1
+    distinct, member = np.unique(np.concatenate([shared_low, shared_high], axis=1), axis=0, return_inverse=True)
+    serving = space.names.index("serving")
+    known: dict[tuple[int, int, bytes], int] = {}
+    numbers = []
+    for row in range(len(distinct)):
+        inside = np.flatnonzero(member.ravel() == row)
+        mode, pair = int(modes[distinct[row, serving]]), []
+        for index, columns in enumerate(devices):
+            pairs = np.unique(low[inside][:, columns], axis=0)
+            key = (index, mode, pairs.tobytes())
+            if key not in known:
+                known[key] = sets[index].add(mode, pairs)
+            pair.append(known[key])
+        if prod(len(group.choices[number]) for group, number in zip(sets, pair, strict=True)) != inside.size:
+            raise NotImplementedError("the device pairs of the two pools depend on each other")
+        numbers.append(pair)
+    return Boxes(distinct[:, : low.shape[1]], distinct[:, low.shape[1] :], np.asarray(numbers))
+
+
+def _combinations(space: Space) -> tuple[IntArray, IntArray]:
+    """Ranges of the choices under every combination of the levers that others depend on."""
+    if prod(len(group.combinations) for group in space.groups) > MOST_ROOTS:
+        raise OverflowError(f"more than {MOST_ROOTS:,} combinations of devices and the levers that others depend on")
+    rests = np.array(space.structure.rests, dtype=np.int64)
+    low, high = rests[None], rests[None] + 1
+    for group in space.groups:
+        count, before = len(group.combinations), len(low)
+        low, high = np.repeat(low, count, axis=0), np.repeat(high, count, axis=0)
+        chosen = np.tile(group.combinations.astype(np.int64), (before, 1))
+        low[:, list(group.controllers)], high[:, list(group.controllers)] = chosen, chosen + 1
+        for column, axis in enumerate(group.dependents):
+            several = np.tile(group.radices[:, column], before) > 1
+            low[several, axis], high[several, axis] = 0, space.structure.sizes[axis]
+    for name in FIXED:
+        low, high = _opened(low, high, space.names.index(name))
+    return low, high
+
+
+def _opened(low: IntArray, high: IntArray, axis: int) -> tuple[IntArray, IntArray]:
+    """Ranges with one choice each of a lever."""
+    width = high[:, axis] - low[:, axis]
+    row = np.repeat(np.arange(len(low)), width)
+    low, high = low[row], high[row]
+    low[:, axis] += np.arange(row.size) - np.repeat(np.cumsum(width) - width, width)
+    high[:, axis] = low[:, axis] + 1
+    return low, high
+
+
+def halved(boxes: Boxes, lever: IntArray, sets: tuple[Sets, Sets]) -> Boxes:
+    """Both halves of every box along one lever each; the two levers after the axes are the sets of either pool."""
+    line, axes = np.arange(len(boxes)), boxes.low.shape[1]
+    first, second = (Boxes(*(part.copy() for part in boxes)) for _ in range(2))
+    plain = line[lever < axes]
+    axis = lever[plain]
+    middle = (boxes.low[plain, axis] + boxes.high[plain, axis] + 1) // 2
+    first.high[plain, axis] = second.low[plain, axis] = middle
+    for side, group in enumerate(sets):
+        rows = line[lever == axes + side]
+        parts = np.asarray(group.children)[boxes.sets[rows, side]]
+        first.sets[rows, side], second.sets[rows, side] = parts.T
+    return stacked([first, second])
+
+
+def members(boxes: Boxes, space: Space, sets: tuple[Sets, Sets], length: int) -> Iterator[Designs]:
+    """All designs of all boxes, in blocks of about a length."""
+    devices = [[space.names.index(f"{pool}.{which}") for which in DEVICE_LEVERS] for pool in ("prefill", "decode")]
+    held: list[np.ndarray] = []
+    for low, high, pair in zip(*boxes, strict=True):
+        grid = np.indices(high - low).reshape(low.size, -1).T + low
+        for group, number, columns in zip(sets, pair.tolist(), devices, strict=True):
+            choices = group.choices[number]
+            grid = np.repeat(grid, len(choices), axis=0)
+            grid[:, columns] = np.tile(choices, (len(grid) // len(choices), 1))
+        held.append(grid.astype(np.int16))
+        if sum(map(len, held)) >= length:
+            yield Designs(np.concatenate(held), space.names)
+            held = []
+    if held:
+        yield Designs(np.concatenate(held), space.names)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of a box holds which lever."""
+
+    place: dict[str, int]
+
+    @classmethod
+    def of(cls, space: Space) -> "Columns":
+        """Columns of a space."""
+        return cls({name: index for index, name in enumerate(space.names)})
+
+    def ranges(self, boxes: Boxes, *names: str) -> IntArray:
+        """(n, 2 names) first and last choice of several levers, side by side."""
+        picked = [self.place[name] for name in names]
+        return np.stack([boxes.low[:, picked], boxes.high[:, picked]], axis=2).reshape(len(boxes), -1)

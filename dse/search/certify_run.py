@@ -1,0 +1,153 @@
+"""Certificates of runs on disk: the front is scored again before anything is proved about it."""
+
+import csv
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dse.arrays import FloatArray
+from dse.facts.problem import load
+from dse.search import certify, pareto, run
+from dse.search.archive import gather
+from dse.search.ask import ask
+from dse.search.axes import Choice, Designs, Rows
+from dse.search.certificate import CERTIFICATE, Certificate, identity
+from dse.search.certify import Effort
+from dse.search.frontier import INERT, shown
+from dse.search.manifest import catalog_hash
+from dse.search.metrics import Metrics, scores
+from dse.search.question import Question
+
+MOST_DESIGNS = 400
+"""Designs of a front that are scored again and certified with: more take longer and cover little more."""
+
+RESOLUTION = float(np.log10(1.002))
+"""Where a front has more, members within this of each other are one, then within twice this, and so on [decades]."""
+
+SAME = 1e-5
+"""Decades by which a score may move between two machines, or by being written with six digits."""
+
+
+class Stored(NamedTuple):
+    """The front of a run as it was found."""
+
+    rows: Rows
+    """(m, axes) architecture of each row."""
+    scores: FloatArray
+    """(m, k) objectives in decades, less is better."""
+
+
+def certified(folder: Path, effort: Effort) -> Certificate:
+    """Certify the front of a run and write the certificate into its folder; SpecError if the model has changed."""
+    manifest = run.read_manifest(folder)
+    question = ask(load(folder / run.PROBLEM))
+    run.refuse_other(manifest, question)
+    stored = _front(folder, question)
+    designs = _thinned(stored, question)
+    metrics = question.evaluate(designs)
+    _refuse_moved(folder, question, stored, (designs, metrics))
+    front = gather(metrics, designs.rows[metrics.design], question.goals)
+    if not front.feasible:
+        raise run.refused(folder, "the run found no feasible design: there is no front to certify")
+    try:
+        whole = _exhaustive(folder)
+        made = _enumerated(question, len(front), effort) if whole else certify.certify(question, front, effort)
+    except (ValueError, OverflowError, NotImplementedError) as error:
+        raise run.refused(folder, f"this study has no bounds: {error}") from error
+    run.write_json(folder / CERTIFICATE, made.json() | {"of": identity(stored.scores)})
+    return made
+
+
+def _exhaustive(folder: Path) -> bool:
+    """Whether the run scored every design, so that nothing is left to prove."""
+    try:
+        return bool(json.loads((folder / run.SUMMARY).read_text(encoding="utf-8")).get("exhaustive"))
+    except (OSError, ValueError):
+        return False
+
+
+def _enumerated(question: Question, rows: int, effort: Effort) -> Certificate:
+    """Certificate of a front that was enumerated: every design was scored by this very model."""
+    size = question.space.size
+    return Certificate(question.name, effort.epsilon, size, 0, 0, size, 0, 0, 0.0, (), rows, 0, 0.0)
+
+
+def _front(folder: Path, question: Question) -> Stored:
+    """Front of the archive, or the rows that the table lists where only tables were kept."""
+    if any((folder / name).exists() for name in (run.ARCHIVE, run.PREVIOUS)):
+        archive = run.load_epoch(folder).archive
+        return (
+            Stored(archive.rows, archive.scores) if archive.feasible else Stored(archive.rows[:0], archive.scores[:0])
+        )
+    return _listed(folder, question)
+
+
+def _listed(folder: Path, question: Question) -> Stored:
+    try:
+        lines = list(csv.DictReader((folder / run.FRONT).read_text(encoding="utf-8").splitlines()))
+    except OSError:
+        raise run.refused(folder, f"no {run.ARCHIVE} and no {run.FRONT}: there is no front to certify") from None
+    named = [{name.split(" [")[0]: text for name, text in line.items() if name} for line in lines]
+    columns = {
+        goal.name: np.array([float(line[goal.name]) for line in named]) * shown(goal.unit)[1] for goal in question.goals
+    }
+    count = len(named)
+    table = Metrics(np.arange(count), columns, {}, np.zeros(count))
+    return Stored(
+        question.space.encode(*(_choices(question, line) for line in named)).rows, scores(table, question.goals)
+    )
+
+
+def _choices(question: Question, line: dict[str, str]) -> dict[str, Choice]:
+    """Lever -> choice of one line of a table, whose numbers are rounded."""
+    made: dict[str, Choice] = {}
+    for axis in question.space.axes:
+        text = line.get(axis.name, INERT)
+        if text != INERT and axis.ordered:
+            number = float(text) * shown(question.unit(axis.name))[1]
+            made[axis.name] = min(axis.choices, key=lambda choice: abs(float(choice) - number))
+        elif text != INERT:
+            made[axis.name] = text
+    return made
+
+
+def _thinned(front: Stored, question: Question) -> Designs:
+    """Designs of a front, or of representatives of a long one."""
+    step, kept = RESOLUTION, np.unique(front.rows, axis=0)
+    while len(kept) > MOST_DESIGNS:
+        kept = np.unique(front.rows[pareto.representatives(front.scores, step)], axis=0)
+        step = 2 * step
+    if not len(kept):
+        raise run.refused(question.name, "the run found no feasible design: there is no front to certify")
+    return Designs(kept, question.space.names)
+
+
+def _refuse_moved(folder: Path, question: Question, was: Stored, now: tuple[Designs, Metrics]) -> None:
+    """Refuse a run of which a row has another score today: its front is not this model's."""
+    designs, metrics = now
+    names = {row.tobytes(): number for number, row in enumerate(designs.rows)}
+    values = scores(metrics, question.goals)
+    for row, old in zip(was.rows, was.scores, strict=True):
+        own = names.get(row.tobytes())
+        if own is None:
+            continue
+        mine = values[metrics.design == own]
+        nearest = mine[np.abs(mine - old).max(axis=1).argmin()]
+        if np.abs(nearest - old).max() > SAME:
+            at = int(np.abs(nearest - old).argmax())
+            raise run.refused(folder, _moved(folder, question, at, (float(old[at]), float(nearest[at]))))
+
+
+def _moved(folder: Path, question: Question, at: int, pair: tuple[float, float]) -> str:
+    goal = question.goals[at]
+    name, factor = shown(goal.unit)
+    unit = "" if name == "1" else f" {name}"
+    before, after = (10.0 ** (-score if goal.maximize else score) / factor for score in pair)
+    was, now = str(run.read_manifest(folder).get("catalog_sha256")), catalog_hash()
+    where = f"the catalog was {was[:12]}, is {now[:12]}" if was != now else "the catalog is the same, the model is not"
+    return (
+        f"the run was scored by another version of the catalog or the model: a design of its front had "
+        f"{goal.name} {before:.6g}{unit}, has {after:.6g}{unit} now ({where}). Start a new run"
+    )

@@ -1,0 +1,171 @@
+"""Certificates: complete and true where a space can be enumerated, refused where they would speak of another model."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from dse.cli import app
+from dse.facts.errors import SpecError
+from dse.facts.problem import load
+from dse.search import certify as prover
+from dse.search.archive import gather
+from dse.search.ask import ask
+from dse.search.budget import budget
+from dse.search.certificate import CERTIFICATE, stated
+from dse.search.certify import Effort, beaten, certify
+from dse.search.certify_run import certified
+from dse.search.explore import Options, explore
+from dse.search.metrics import scores
+from dse.search.run import SUMMARY, load_epoch
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def question():
+    return ask(load(ROOT / "search_spaces" / "quickstart.yaml"))
+
+
+@pytest.fixture(scope="module")
+def whole(question):
+    """Every row of the study."""
+    designs = question.space.numbered(np.arange(question.space.size))
+    return designs, question.evaluate(designs)
+
+
+@pytest.fixture(scope="module")
+def folder(question, tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    return explore(question, Options(budget("200 evaluations"), workers=1, results=results)).folder
+
+
+def front_of(question, designs, metrics, kept):
+    rows = metrics.take(np.isin(metrics.design, kept))
+    return gather(rows, designs.rows[rows.design], question.goals)
+
+
+def test_true_front_is_proved_exact(question, whole):
+    designs, metrics = whole
+    made = certify(question, front_of(question, designs, metrics, np.arange(len(designs))), Effort(0.0, 60.0))
+    assert made.complete
+    assert made.share == 1
+    assert "proved exact" in made.sentence()
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.02, 0.3])
+def test_poor_front_is_told_by_how_much_it_is_beaten(question, whole, epsilon):
+    designs, metrics = whole
+    usable = metrics.take(np.flatnonzero(metrics.feasible))
+    front = front_of(question, designs, metrics, np.arange(0, len(designs), 7))
+    lead = beaten(scores(usable, question.goals), front.scores)
+    over = lead > np.log10(1 + epsilon) + 1e-9
+    made = certify(question, front, Effort(epsilon, 60.0))
+    assert made.left == 0
+    assert made.beating == len(np.unique(usable.design[over]))
+    assert made.beaten_by == pytest.approx(10 ** lead[over].max() - 1 if over.any() else 0.0)
+    assert made.complete == (not over.any())
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.1, 1.0])
+def test_bounds_alone_never_cover_a_design_that_beats_the_front(question, whole, epsilon, monkeypatch):
+    """Nothing may be scored, so what is covered is covered by bounds; the truth is known."""
+    monkeypatch.setattr(prover._Tally, "payable", lambda tally, designs: False)
+    designs, metrics = whole
+    usable = metrics.take(np.flatnonzero(metrics.feasible))
+    front = front_of(question, designs, metrics, np.arange(0, len(designs), 5))
+    over = beaten(scores(usable, question.goals), front.scores) > np.log10(1 + epsilon) + 1e-9
+    made = certify(question, front, Effort(epsilon, 60.0))
+    assert made.covered <= len(designs) - len(np.unique(usable.design[over]))
+    assert made.covered + made.infeasible + made.left == made.designs
+    assert made.scored == made.beating == 0
+    assert made.covered > 0 or epsilon < 1
+
+
+def test_counts_add_up_when_the_time_is_over_at_once(question, whole):
+    designs, metrics = whole
+    made = certify(question, front_of(question, designs, metrics, np.arange(9)), Effort(0.05, 1e-9))
+    assert made.infeasible + made.covered + made.scored + made.beating + made.left == made.designs
+    assert made.left > 0
+    assert "left" in made.sentence()
+
+
+def test_nothing_but_infeasible_parts_is_covered_for_an_objective_without_bound(tmp_path):
+    text = (ROOT / "search_spaces" / "quickstart.yaml").read_text().replace("minimize latency]", "minimize ttft_p50]")
+    (tmp_path / "study.yaml").write_text(text)
+    asked = ask(load(tmp_path / "study.yaml"))
+    designs = asked.space.numbered(np.arange(asked.space.size))
+    metrics = asked.evaluate(designs)
+    made = certify(asked, gather(metrics, designs.rows[metrics.design], asked.goals), Effort(0.05, 60.0))
+    assert made.unbounded == ("ttft_p50",)
+    assert made.covered == 0
+    assert made.complete
+
+
+def test_certificate_lies_in_the_run_folder_and_speaks_of_its_front(folder):
+    made = certified(folder, Effort(0.0, 60.0))
+    written = json.loads((folder / CERTIFICATE).read_text())
+    assert written["sentence"] == made.sentence()
+    now = load_epoch(folder).archive.scores
+    assert stated(folder, now) == made.sentence()
+    assert stated(folder, now + 0.1) is None
+
+
+def test_enumerated_front_needs_no_time(folder):
+    made = certified(folder, Effort(0.0, 1e-9))
+    assert made.complete
+    assert made.scored == made.designs
+
+
+def test_sampled_front_is_certified_by_scoring_the_rest(question, tmp_path):
+    made = explore(question, Options(budget("40 evaluations"), workers=1, results=tmp_path, sampler="random"))
+    found = certified(made.folder, Effort(0.0, 60.0))
+    assert found.left == 0
+    assert found.beating > 0
+    assert "continue the search" in found.sentence()
+
+
+def test_run_of_which_only_tables_were_kept_is_certified_from_them(folder, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("archive*", "study*", ".lock"))
+    assert certified(copy, Effort(0.0, 60.0)).complete
+
+
+def test_run_of_another_model_is_refused_with_the_difference(folder, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("archive*", "study*", ".lock"))
+    lines = (copy / "front.csv").read_text().splitlines()
+    first = lines[1].split(",")
+    first[1] = f"{1.1 * float(first[1]):.6g}"
+    (copy / "front.csv").write_text("\n".join([lines[0], ",".join(first), *lines[2:]]) + "\n")
+    with pytest.raises(SpecError, match=r"another version .* had cost"):
+        certified(copy, Effort())
+
+
+def test_run_of_another_catalog_is_refused_with_the_difference(folder, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    text = (copy / "problem.yaml").read_text()
+    assert "seed: 0" in text
+    (copy / "problem.yaml").write_text(text.replace("seed: 0", "seed: 1"))
+    with pytest.raises(SpecError, match="another study"):
+        certified(copy, Effort())
+
+
+def test_command_prints_writes_and_refuses(folder):
+    runner = CliRunner()
+    done = runner.invoke(app, ["certify", str(folder), "--epsilon", "0", "--budget", "60s"])
+    assert done.exit_code == 0, done.output
+    assert "proved exact" in done.output
+    assert max(map(len, done.output.splitlines()[:-1])) <= 100
+    made = json.loads(runner.invoke(app, ["certify", str(folder), "--json"]).stdout)
+    assert made["complete"]
+    assert made["designs"] == 120
+    assert (folder / SUMMARY).exists()
+    for words in (["--budget", "20 evaluations"], ["--epsilon", "-3%"], ["--epsilon", "much"]):
+        assert runner.invoke(app, ["certify", str(folder), *words]).exit_code == 2
+    with pytest.raises(SpecError, match="no such run"):
+        runner.invoke(app, ["certify", "nowhere"], catch_exceptions=False)
