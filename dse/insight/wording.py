@@ -62,6 +62,8 @@ def display(name: str, unit: str) -> Unit:
         return Unit("ms", 1e-3)
     if last == "latency":
         return Unit("/target", 1.0)
+    if unit == "W":
+        return Unit("kW", 1e3)
     if last == "energy_per_task":
         return Unit("MJ/task", 1e6)
     return Unit(*shown(unit))

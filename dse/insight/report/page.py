@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     title: str
     """Used where the card cannot be made."""
     width: str = "full"
-    """full, or half of a row."""
+    """full, half of a row, or tall: half of two rows."""
     shared: bool = True
     """Takes the scene; else the opened run."""
     front: bool = True
@@ -46,8 +46,8 @@ ENTRIES = (
     Entry("plane", "Operational intensity and capacity footprint"),
     Entry("parallel", "Choices and results"),
     Entry("choices", "What matters: choices", "half"),
-    Entry("specifications", "What matters: specifications", "half", shared=False),
-    Entry("unknowns", "What matters: unknowns", shared=False),
+    Entry("specifications", "What matters: specifications", "tall", shared=False),
+    Entry("unknowns", "What matters: unknowns", "half", shared=False),
     Entry("robustness", "Robustness", shared=False),
     Entry("tray", "Compare"),
     Entry("compare", "Compare with another run", shared=False),

@@ -27,7 +27,7 @@ CAUSES = (
     "decode compute",
     "decode network",
     "decode overhead",
-    "other decode",
+    "decode, attention apart",
 )
 """Parts of the time of a task, from its first to its last."""
 
@@ -39,7 +39,7 @@ COLOURS = {
     "decode compute": style.BOUNDS["compute"],
     "decode network": style.BOUNDS["network"],
     "decode overhead": style.BOUNDS["overhead"],
-    "other decode": "#AA4499",
+    "decode, attention apart": "#AA4499",
 }
 
 FIRST_TOKEN = {
@@ -52,7 +52,7 @@ FIRST_TOKEN = {
 """Term of the first token -> part."""
 
 DECODE = {name: f"decode {name}" for name in ("memory", "compute", "network", "overhead")}
-"""Term of the decode step -> part; the others are `other decode`."""
+"""Term of the decode step -> part; the others are `decode, attention apart`."""
 
 KINDS = {
     "slack_capacity": "memory capacity",
@@ -146,7 +146,7 @@ def _step(own: Case, item: ClassCase) -> dict[str, float]:
     after = max(float(item.columns.latency_mean[0]) - sum(term.value for term in first.terms), 0.0)
     decode = timing.decode_section(own, item, decode_phase(own, item))
     for term in decode.terms:
-        found[DECODE.get(term.name, "other decode")] += after * (term.share or 0.0)
+        found[DECODE.get(term.name, "decode, attention apart")] += after * (term.share or 0.0)
     return {name: max(value, 0.0) for name, value in found.items()}
 
 
