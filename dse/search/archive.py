@@ -75,6 +75,11 @@ class Ledger:
     evaluated: IntArray
     """(axes, most choices) designs scored per lever and choice; forgotten ones count."""
 
+    def after(self, earlier: "Ledger") -> "Ledger":
+        """Return the lines that an earlier ledger has not; none when some were forgotten in between."""
+        first = len(earlier.rows) if len(earlier.rows) <= len(self.rows) else len(self.rows)
+        return Ledger(self.rows[first:], self.scores[first:], self.violation[first:], self.best[first:], self.evaluated)
+
 
 def empty_ledger(sizes: Sequence[int], goals: int) -> Ledger:
     """Ledger before anything is scored."""
@@ -87,30 +92,38 @@ def empty_ledger(sizes: Sequence[int], goals: int) -> Ledger:
     )
 
 
-def recorded(ledger: Ledger, designs: Designs, feedback: Feedback, archive: Archive) -> Ledger:
-    """Ledger with one more block."""
+def yardstick(archive: Archive | None) -> FloatArray | None:
+    """Scores of some front members, which stand for the front; None while there is none."""
+    if archive is None or not archive.feasible:
+        return None
+    return np.asarray(archive.scores[:: max(len(archive) // YARDSTICK, 1)])
+
+
+def recorded(ledger: Ledger, designs: Designs, feedback: Feedback, known: FloatArray | None) -> Ledger:
+    """Ledger with one more block; `known` is the yardstick, the same for all blocks of a batch."""
     values, violation, owner = feedback
-    members = archive.scores if archive.feasible else values[:0]
-    thin = members[:: max(len(members) // YARDSTICK, 1)]
-    best = np.lexsort([pareto.shortfall(values, thin), violation, owner])
+    near = np.zeros(len(values)) if known is None else pareto.shortfall(values, known)
+    best = np.lexsort([near, violation, owner])
     first = best[np.searchsorted(owner[best], np.arange(len(designs)))]
     least = np.full((len(designs), values.shape[1]), np.inf)
     np.minimum.at(least, owner, np.where(violation[:, None] <= 0, values, np.inf))
     counts = ledger.evaluated.copy()
     for axis, column in enumerate(designs.rows.T):
         counts[axis] += np.bincount(column, minlength=counts.shape[1])
-    grown = Ledger(
+    return Ledger(
         rows=np.concatenate([ledger.rows, designs.rows]),
         scores=np.concatenate([ledger.scores, values[first]]),
         violation=np.concatenate([ledger.violation, violation[first]]),
         best=np.concatenate([ledger.best, least]),
         evaluated=counts,
     )
-    return grown if len(grown.rows) <= 2 * LEDGER else _shortened(grown, thin)
 
 
-def _shortened(ledger: Ledger, members: FloatArray) -> Ledger:
-    distance = pareto.shortfall(ledger.scores, members)
+def shortened(ledger: Ledger, known: FloatArray | None) -> Ledger:
+    """Ledger without the designs farthest from the front, once it is twice as long as it may be."""
+    if len(ledger.rows) <= 2 * LEDGER:
+        return ledger
+    distance = np.zeros(len(ledger.rows)) if known is None else pareto.shortfall(ledger.scores, known)
     kept = np.sort(np.lexsort([distance, ledger.violation])[:LEDGER])
     return Ledger(
         rows=ledger.rows[kept],

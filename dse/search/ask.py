@@ -1,9 +1,12 @@
 """From a problem to the question that the engines search: its space, its goals, its evaluator."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from dse.facts import writer
+from dse.facts.convergence import convergence
+from dse.facts.external import External
 from dse.facts.levers import REGISTRY
 from dse.facts.metrics import METRICS
 from dse.facts.problem import Problem, dump
@@ -11,6 +14,7 @@ from dse.facts.topology import load_topology
 from dse.physics.serving import KV_HOMES
 from dse.search.budget import Budget
 from dse.search.evaluation import Evaluator
+from dse.search.external import ANALYTIC, Instead, Program
 from dse.search.metrics import Goal
 from dse.search.question import Question
 from dse.search.space import Space
@@ -37,7 +41,19 @@ def ask(problem: Problem) -> Question:
     files = attachments(problem)
     places = {name: f"topologies/{path.name}" for name, path in problem.topologies.items()}
     resolved = writer.text({**dump(problem), "topologies": places})
-    return Question(problem.name, Space.of(problem), goals, evaluator, units | TERM_UNITS, LABELS, resolved, files)
+    space, units = Space.of(problem), units | TERM_UNITS
+    question = Question(problem.name, space, goals, evaluator, units, LABELS, resolved, files)
+    return question if problem.evaluator is None else _with_program(question, problem.evaluator)
+
+
+def _with_program(question: Question, stated: External) -> Question:
+    """Question whose designs, or whose promising rows, a program of the user scores."""
+    if stated.stage == "after":
+        return replace(question, external=stated)
+    program = Program(stated.command, stated.timeout, stated.retries)
+    units = {ANALYTIC + goal.name: goal.unit for goal in question.goals}
+    instead = Instead(question.evaluate, question.space, question.goals, program)
+    return replace(question, evaluate=instead, units={**question.units, **units}, smallest=1)
 
 
 def attachments(problem: Problem) -> dict[str, Path]:
@@ -54,4 +70,5 @@ def attachments(problem: Problem) -> dict[str, Path]:
 def limits(problem: Problem) -> Budget:
     """Budget that a study states."""
     stated = problem.budget
-    return Budget(stated.time or math.inf, stated.evaluations or math.inf)
+    settled = convergence(stated.converged) if stated.converged else None
+    return Budget(stated.time or math.inf, stated.evaluations or math.inf, converged=settled)

@@ -102,6 +102,7 @@ class Designs:
 class Structure:
     """How the axes depend on each other, as indices: what canonical form, counting and sampling need."""
 
+    names: tuple[str, ...]
     sizes: tuple[int, ...]
     rests: tuple[int, ...]
     conditions: tuple[tuple[int, int, BoolArray], ...]
@@ -162,6 +163,7 @@ def structure(axes: Sequence[Axis], pairs: Iterable[Pair]) -> Structure:
         (place[axis.name], *_mask(place, axes, rule)) for axis in axes for rule in axis.inert if rule.lever in place
     ]
     return Structure(
+        names=tuple(axis.name for axis in axes),
         sizes=tuple(len(axis.choices) for axis in axes),
         rests=tuple(axis.rest for axis in axes),
         conditions=tuple(sorted(conditions, key=lambda item: (_depth(item[0], conditions), item[0]))),

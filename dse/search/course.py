@@ -1,7 +1,8 @@
 """The course of one search: what has been scored so far, within a budget."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.search import pareto
-from dse.search.archive import Archive, Ledger, merged, recorded
+from dse.search.archive import Archive, Ledger, merged, recorded, shortened, yardstick
 from dse.search.axes import Designs
 from dse.search.budget import Budget
 from dse.search.metrics import Goal, stack
@@ -23,6 +24,10 @@ GLANCE = 0.1
 """Seconds between two reports of progress, and between two points of the history."""
 
 
+SHRINKING = 0.5
+"""Ratio of the gains of two windows that is assumed until two were seen."""
+
+
 class Progress(NamedTuple):
     """What a person may want to see while a search runs."""
 
@@ -34,6 +39,14 @@ class Progress(NamedTuple):
     hypervolume: float
     designs_per_second: float
     seconds_left: float
+
+
+class Window(NamedTuple):
+    """Where a window of convergence began."""
+
+    evaluations: int
+    seconds: float
+    volume: float
 
 
 class Plan(NamedTuple):
@@ -59,6 +72,14 @@ class Course:
     looked: float = 0.0
     sampled: bool = False
     """Whether the first sample is complete, so that a reference point may be set."""
+    waited: float = 0.0
+    """Seconds spent on, or waiting for, evaluations."""
+    window: Window | None = None
+    """Start of the window over which convergence is judged; a resumed search begins a fresh one."""
+    known: FloatArray | None = None
+    """Yardstick of the batch: what is remembered of a design must not depend on how a batch is cut."""
+    gains: tuple[float, ...] = ()
+    """Relative gains of hypervolume over the last windows."""
 
     @property
     def seconds(self) -> float:
@@ -68,16 +89,23 @@ class Course:
     @property
     def over(self) -> bool:
         """Whether the budget is used up."""
-        return self.plan.budget.reached(self.seconds, self.evaluations)
+        return self.converged or self.plan.budget.reached(self.seconds, self.evaluations)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the last window gained less than the budget asks for."""
+        wanted = self.plan.budget.converged
+        return wanted is not None and bool(self.gains) and self.gains[-1] < wanted.gain
 
     def score(self, crew: Crew, designs: Designs) -> Feedback | None:
         """Score a batch and keep what matters; None when the budget ended before the batch did."""
         allowed = min(len(designs), self.plan.budget.evaluations - self.evaluations)
         done: list[Scored] = []
         fresh: list[Scored] = []
+        self.known = yardstick(self.archive)
         results = crew.score(designs.take(slice(0, int(allowed))))
         try:
-            for part in results:
+            for part in self._timed(results):
                 done.append(part)
                 fresh.append(part)
                 if len(fresh) == MERGE:
@@ -88,8 +116,47 @@ class Course:
         finally:
             results.close()
             self.keep(fresh)
+            self.ledger = shortened(self.ledger, self.known)
         complete = sum(len(part.designs) for part in done) == len(designs)
+        self._judge()
         return joined(done) if complete else None
+
+    def _timed(self, results: Iterator[Scored]) -> Iterator[Scored]:
+        """Count the time until each result is there."""
+        while True:
+            began = time.monotonic()
+            part = next(results, None)
+            self.waited += time.monotonic() - began
+            if part is None:
+                return
+            yield part
+
+    def _judge(self) -> None:
+        """Close a window of convergence once it is long enough, and open the next."""
+        wanted = self.plan.budget.converged
+        if wanted is None or self.reference is None:
+            return
+        now, last = Window(self.evaluations, self.seconds, 0.0), self.window
+        if last and (
+            now.evaluations - last.evaluations < wanted.evaluations or now.seconds - last.seconds < wanted.seconds
+        ):
+            return
+        self.look()
+        self.window = now._replace(volume=self.history[-1][-1])
+        if last and self.window.volume > 0:
+            self.gains = (*self.gains[-1:], 1 - last.volume / self.window.volume)
+
+    def _nearing(self) -> float:
+        """Estimate how far a search is on its way to convergence, 0 to 1: gains go on shrinking as they did."""
+        wanted = self.plan.budget.converged
+        if wanted is None or not self.evaluations:
+            return 0.0
+        latest, pace = self.gains[-1] if self.gains else 1.0, SHRINKING
+        if len(self.gains) == 2 and 0 < self.gains[1] < self.gains[0]:
+            pace = self.gains[1] / self.gains[0]
+        windows = max(math.log(max(wanted.gain, 1e-12) / max(latest, 1e-12)) / math.log(pace), 0.0) + 1
+        rate = self.evaluations / max(self.looked, 1e-9)
+        return self.evaluations / (self.evaluations + windows * max(wanted.evaluations, wanted.seconds * rate))
 
     def sample_done(self, feedback: Feedback) -> None:
         """Set the reference point from the first sample, or leave it to the first feasible block."""
@@ -110,7 +177,7 @@ class Course:
         owners = [part.kept.design + shift for part, shift in zip(parts, sizes, strict=False)]
         kept = stack([part.kept for part in parts]).owned_by(np.concatenate(owners))
         self.archive = merged(self.archive, designs, kept, self.plan.goals)
-        self.ledger = recorded(self.ledger, designs, feedback, self.archive)
+        self.ledger = recorded(self.ledger, designs, feedback, self.known)
         self.evaluations += len(designs)
         self._refer(feedback)
         if self.seconds - self.looked >= GLANCE:
@@ -123,10 +190,24 @@ class Course:
         front = self.archive.scores if self.archive is not None and feasible else np.zeros((0, 1))
         volume = pareto.hypervolume(front, self.reference) if self.reference is not None and len(front) else 0.0
         self.history.append((self.evaluations, self.looked, len(front), volume))
-        share = max(self.plan.budget.share(self.looked, self.evaluations), self.evaluations / self.plan.size)
+        limited = max(self.plan.budget.share(self.looked, self.evaluations), self.evaluations / self.plan.size)
+        share = 1.0 if self.converged else max(limited, self._nearing())
         rate = self.evaluations / max(self.looked, 1e-9)
         left = self.looked * (1 / share - 1) if share > 0 else float("inf")
         self.plan.progress(Progress(self.evaluations, self.looked, share, len(front), volume, rate, left))
+
+    def overhead(self, seconds: float) -> dict[str, float]:
+        """Time of a search beside its evaluations: proposing designs, keeping archives, writing records.
+
+        ``seconds`` is the time of this part of the search, records included.
+        """
+        spent = max(self.waited, 1e-9)
+        own = max(seconds - spent, 0.0)
+        return {
+            "evaluation_seconds": round(spent, 3),
+            "overhead_seconds": round(own, 3),
+            "overhead_share": round(own / spent, 4),
+        }
 
     def found(self) -> Archive:
         """Return the archive, once something was scored."""

@@ -1,21 +1,24 @@
 """Search a study: sample, choose an engine, score what it proposes, keep the run on disk."""
 
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dse.search import engines, run, verdict
+from dse.search import engines, lock, promising, run, verdict, warm
 from dse.search.archive import empty_ledger
+from dse.search.axes import Designs
 from dse.search.budget import Budget
 from dse.search.course import Course, Plan, Progress, joined
 from dse.search.engines import Choice, Outlook
 from dse.search.manifest import manifest
-from dse.search.proposals import Feedback, Proposal, Start
+from dse.search.passwords import concealed, without_password
+from dse.search.proposals import Feedback, Proposal, Start, unseen
 from dse.search.question import Question
 from dse.search.run import Epoch, Run
 from dse.search.workers import SMALLEST_BLOCK, Crew, cores, crew
@@ -35,8 +38,18 @@ WORTHWHILE = 0.5
 SAVE_EVERY = 5.0
 """Seconds between two archives on disk, at least."""
 
+SAVE_FIRST = 0.5
+"""Seconds before the first one: a shorter search is sooner done again than saved."""
+
 SAVE_COST = 20.0
 """A save may take one part in this many of the time."""
+
+QUICK = 0.02
+"""Seconds below which a block of the first sample is followed by one twice as long, and that a block takes in a
+search by one process."""
+
+ENUMERATED = 60.0
+"""Seconds that an exhaustive search may take when only convergence is asked for."""
 
 CERTAIN = 0.8
 """Part of a budget in seconds that an exhaustive search may be expected to take."""
@@ -60,8 +73,12 @@ class Options:
     """Where run folders are made."""
     resume: Path | None = None
     """Folder of a run to continue; its own seed and engine are used."""
+    start_from: Path | None = None
+    """Folder of a run, of any study, whose front is translated, scored again and given to the engine."""
     storage: str | None = None
     """Optuna storage URL of the study; None writes a journal file into the run folder."""
+    cluster: str | None = None
+    """Address of a running Dask scheduler whose workers score the designs; None scores them on this machine."""
     command: str = ""
     """Command line, for the manifest."""
     progress: Callable[[Progress], None] = ignore
@@ -78,17 +95,23 @@ class Session:
     course: Course
     epoch: Epoch | None
     """Where a resumed run stood, then the last state on disk."""
-    saved: float = -np.inf
-    save_seconds: float = 0.0
+    due: float
+    """When the next state is written."""
+    resumed_at: float = 0.0
+    """Seconds that earlier parts of the run took."""
 
 
 def explore(question: Question, options: Options) -> Run:
     """Search a study and return the run, also after Ctrl-C; its folder can be resumed."""
     engines.engine("random" if options.sampler == "auto" else options.sampler)
+    if options.storage is not None and options.resume is None:
+        from dse.search import study_storage
+
+        study_storage.reachable(options.storage)
     folder = options.resume or run.new_folder(options.results, question.name)
-    with run.locked(folder):
-        begun = options.resume is not None and run.read_manifest(folder)["sampler"] is not None
-        session = _resumed(question, options, folder) if begun else _new(question, options, folder)
+    with lock.locked(folder), lock.graceful():
+        run.swept(folder)
+        session = _session(question, options, folder)
         try:
             finished, interrupted = _conducted(session), False
         except KeyboardInterrupt:
@@ -98,30 +121,52 @@ def explore(question: Question, options: Options) -> Run:
         return _closed(session, finished, interrupted)
 
 
-def _new(question: Question, options: Options, folder: Path) -> Session:
-    notes = manifest(question, options.seed, str(options.budget), options.command)
-    run.write_json(folder / run.MANIFEST, notes)
+def _session(question: Question, options: Options, folder: Path) -> Session:
+    """Begin a run, or continue one; a run that was killed before it was saved is begun anew as it was begun."""
+    if options.resume is None:
+        return _new(question, options, folder)
+    notes = run.read_manifest(folder)
+    run.refuse_other(notes, question)
+    if "islands" in notes:
+        raise run.refused(folder, "several processes work on this run: go on with --join in place of --resume")
+    run.set_aside(folder)
+    asked = replace(options, seed=int(notes["seed"]), sampler=notes.get("asked", options.sampler))
+    if notes["sampler"] is None or not run.begun(folder):
+        return _new(question, asked, folder, notes)
+    return _resumed(question, asked, folder, notes)
+
+
+def _new(question: Question, options: Options, folder: Path, notes: dict[str, Any] | None = None) -> Session:
+    """Write what a run needs to be continued, the manifest last: a folder with a manifest is complete."""
+    notes = notes or manifest(question, options.seed, str(options.budget), options.command)
+    notes |= {"format": run.FORMAT, "asked": options.sampler, "limits": run.limits(options.budget)}
+    notes |= {"command": concealed(notes["command"]), "storage": options.storage and without_password(options.storage)}
+    if options.start_from is not None:
+        notes["start_from"] = warm.start_from(question.space, options.start_from)
     if question.resolved:
         run.write_atomic(folder / run.PROBLEM, question.resolved.encode())
     for place, source in question.attachments.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         run.write_atomic(folder / place, source.read_bytes())
+    run.write_json(folder / run.MANIFEST, notes)
     plan = Plan(question.goals, question.space.size, options.budget, options.progress)
     ledger = empty_ledger(question.space.structure.sizes, len(question.goals))
     course = Course(plan, time.monotonic(), None, ledger, 0, [])
-    return Session(question, options, folder, notes, course, None)
+    return Session(question, options, folder, notes, course, None, due=course.began + SAVE_FIRST)
 
 
-def _resumed(question: Question, options: Options, folder: Path) -> Session:
-    notes = run.read_manifest(folder)
-    run.refuse_other(notes, question)
+def _resumed(question: Question, options: Options, folder: Path, notes: dict[str, Any]) -> Session:
     epoch = run.load_epoch(folder)
     budget = options.budget.after(epoch.seconds, epoch.spent)
+    notes = notes | {"limits": run.limits(budget)}
+    run.write_json(folder / run.MANIFEST, notes)
     plan = Plan(question.goals, question.space.size, budget, options.progress)
     began = time.monotonic() - epoch.seconds
     course = Course(plan, began, epoch.archive, epoch.ledger, epoch.evaluations, list(epoch.history))
     course.reference, course.sampled = _scores(notes["reference_scores"]), True
-    return Session(question, options, folder, notes, course, epoch)
+    return Session(
+        question, options, folder, notes, course, epoch, due=time.monotonic() + SAVE_FIRST, resumed_at=epoch.seconds
+    )
 
 
 def _scores(values: list[float] | None) -> np.ndarray | None:
@@ -133,21 +178,34 @@ def _conducted(session: Session) -> bool:
     question, course = session.question, session.course
     if session.epoch and session.epoch.finished:
         return True
-    crews = [crew(question.evaluate, question.goals, 1)]
+    alone = crew(question, 1)
+    crews = [replace(alone, smallest=question.smallest or SAMPLE)]
     try:
         start, pace = _start(session, crews[0])
         choice = _choice(session, pace)
+        if choice.name == "exhaustive":  # the order of an enumeration says nothing about what is left
+            course.plan = course.plan._replace(budget=replace(course.plan.budget, converged=None))
         _note(session, choice, start)
         planned = min(question.space.size, course.plan.budget.evaluations) - course.evaluations
         wanted = session.options.workers or cores()
-        if wanted > 1 and pace * planned > WORTHWHILE:
-            crews.append(crew(question.evaluate, question.goals, wanted))
+        if session.options.cluster:
+            crews.append(_cluster(session))
+        elif wanted > 1 and pace * planned > WORTHWHILE:
+            crews.append(crew(question, wanted))
+        elif question.smallest is None:
+            crews.append(replace(alone, smallest=max(alone.smallest, int(QUICK / pace))))
         state = session.epoch.engine if session.epoch else None
         with closing(engines.engine(choice.name)(start, state)) as proposals:
             return _follow(session, proposals, crews[-1])
     finally:
         for hired in crews:
             hired.close()
+
+
+def _cluster(session: Session) -> Crew:
+    from dse.search import dask_crew
+
+    return dask_crew.crew(session.question, str(session.options.cluster))
 
 
 def _start(session: Session, alone: Crew) -> tuple[Start, float]:
@@ -162,20 +220,46 @@ def _start(session: Session, alone: Crew) -> tuple[Start, float]:
     if session.epoch:
         began = time.monotonic()
         feedback = joined(list(alone.score(designs)))
-        return Start(space, seed, designs, feedback), (time.monotonic() - began) / len(designs)
+        pace = (time.monotonic() - began) / len(designs)
+        return _warmed(session, Start(space, seed, designs, feedback), alone), pace
     blocks: list[Feedback] = []
+    length = SMALLEST_BLOCK
     pace, done, patience = 0.0, 0, SAMPLE_SHARE * course.plan.budget.seconds
     while done < len(designs) and not (blocks and course.seconds > patience):
-        block, began = designs.take(slice(done, done + SMALLEST_BLOCK)), time.monotonic()
+        block, began = designs.take(slice(done, done + length)), time.monotonic()
         parts = list(alone.score(block))
-        pace = (time.monotonic() - began) / len(block)
+        spent = time.monotonic() - began
+        course.waited += spent
+        pace, length = spent / len(block), 2 * length if spent < QUICK else length
         course.keep(parts)
         scored = joined(parts)
         blocks.append(scored._replace(design=scored.design + done))
         done += len(block)
     feedback = Feedback(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     course.sample_done(feedback)
-    return Start(space, seed, designs.take(slice(0, done)), feedback), pace
+    session.manifest["sample"] = done
+    return _warmed(session, Start(space, seed, designs.take(slice(0, done)), feedback), alone), pace
+
+
+def _warmed(session: Session, start: Start, alone: Crew) -> Start:
+    """Start with the translated front of another run scored as well, as far as the budget allows."""
+    noted = session.manifest.get("start_from")
+    if not noted:
+        return start
+    course, names = session.course, start.space.names
+    rows = np.array(noted["rows"], dtype=np.int16).reshape(-1, len(names))
+    fresh = unseen(Designs(rows, names), set(start.designs.identities()))
+    if session.epoch is None:
+        fresh = fresh.take(slice(0, int(min(len(fresh), course.plan.budget.evaluations - course.evaluations))))
+    if not len(fresh):
+        return start
+    parts = list(alone.score(fresh))
+    if session.epoch is None:
+        course.keep(parts)
+    found = joined(parts)
+    pairs = zip(start.feedback, found._replace(design=found.design + len(start.designs)), strict=True)
+    designs = Designs(np.concatenate([start.designs.rows, fresh.rows]), names)
+    return Start(start.space, start.seed, designs, Feedback(*(np.concatenate(pair) for pair in pairs)))
 
 
 def _choice(session: Session, pace: float) -> Choice:
@@ -186,20 +270,23 @@ def _choice(session: Session, pace: float) -> Choice:
     if asked != "auto":
         return Choice(asked, f"{asked}: asked for")
     workers = session.options.workers or cores()
-    in_time = CERTAIN * (budget.seconds - session.course.seconds) * workers / max(pace, 1e-9)
+    unlimited = budget.converged is not None and math.isinf(budget.seconds) and math.isinf(budget.evaluations)
+    seconds = ENUMERATED if unlimited else budget.seconds - session.course.seconds
+    in_time = CERTAIN * seconds * workers / max(pace, 1e-9)
     affordable = min(budget.evaluations, in_time + session.course.evaluations)
     return engines.choose(Outlook(session.question.space.size, affordable, pace))
 
 
 def _note(session: Session, choice: Choice, start: Start) -> None:
     """Write into the manifest what is known once the search proper begins."""
-    basis = f"worst feasible value of each objective in a seeded sample of {len(start.designs)} designs"
-    if not (start.feedback.violation <= 0).any():
+    sample = session.manifest["sample"] or len(start.designs)
+    basis = f"worst feasible value of each objective in a seeded sample of {sample} designs"
+    if not (start.feedback.violation[start.feedback.design < sample] <= 0).any():
         basis = "worst feasible value of each objective in the first blocks with a feasible design"
     session.manifest |= {
         "sampler": choice.name,
         "reason": choice.reason,
-        "sample": len(start.designs),
+        "sample": sample,
         "reference_basis": basis,
     }
     _note_reference(session)
@@ -223,7 +310,7 @@ def _follow(session: Session, proposals: Generator[Proposal, Feedback, None], hi
         except StopIteration:
             return True
         before = (course.ledger, course.evaluations)
-        due = time.monotonic() - session.saved > max(SAVE_EVERY, SAVE_COST * session.save_seconds)
+        due = time.monotonic() >= session.due
         if due:
             _save(session, proposal, before)
         feedback = None
@@ -251,8 +338,7 @@ def _save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None
         history=tuple(course.history),
     )
     run.save_epoch(session.folder, session.epoch)
-    session.saved = time.monotonic()
-    session.save_seconds = session.saved - began
+    session.due = time.monotonic() + max(SAVE_EVERY, SAVE_COST * (time.monotonic() - began))
 
 
 def _keep_state(session: Session, finished: bool) -> None:
@@ -268,6 +354,7 @@ def _keep_state(session: Session, finished: bool) -> None:
         seconds=course.seconds,
         history=tuple(course.history),
         finished=finished,
+        tail=course.ledger.after(safe.ledger) if safe else None,
     )
     run.save_epoch(session.folder, epoch)
 
@@ -276,7 +363,7 @@ def _closed(session: Session, finished: bool, interrupted: bool) -> Run:
     """Write what people read."""
     from dse.search import study
 
-    question, course, folder = session.question, session.course, session.folder
+    question, course, folder, closing_began = session.question, session.course, session.folder, time.monotonic()
     course.look()
     archive, exhausted = course.found(), course.evaluations >= question.space.size
     reference = course.reference if course.reference is not None else archive.scores.max(axis=0)
@@ -295,11 +382,19 @@ def _closed(session: Session, finished: bool, interrupted: bool) -> Run:
         "evaluations": course.evaluations,
         "wall_seconds": round(course.seconds, 3),
         "designs_per_second": round(course.evaluations / max(course.seconds, 1e-9), 1),
+        "converged": course.converged,
+        "start_from": {k: v for k, v in session.manifest.get("start_from", {}).items() if k != "rows"} or None,
     }
+    searching = course.seconds
     facts |= verdict.summary(question, archive, course.ledger, reference)
     result = Run(folder, question, archive, facts, session.manifest)
+    if question.external and facts["feasible"] and not interrupted:
+        facts["external"] = promising.score(result, question.external, session.options.workers or cores())
     run.write_atomic(folder / run.FRONT, result.front().csv().encode())
     run.write_history(folder, tuple(course.history))
-    study.record(result, course.ledger, session.options.storage)
     run.write_json(folder / run.SUMMARY, facts)
-    return result
+    missed = study.record(result, course.ledger, session.options.storage)
+    facts |= {"storage_missed": missed} if missed is not None else {}
+    facts |= course.overhead(searching + time.monotonic() - closing_began - session.resumed_at)
+    run.write_json(folder / run.SUMMARY, facts)
+    return replace(result, summary=facts)

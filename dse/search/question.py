@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dse.facts.external import External
 from dse.search.axes import Choice, Designs
 from dse.search.metrics import Goal, Metrics
 from dse.search.space import Space
@@ -27,6 +28,10 @@ class Question:
     """The study with everything written out, as text."""
     attachments: Mapping[str, Path] = field(default_factory=dict)
     """Files that the resolved study names: place beside it -> where the file is now."""
+    external: External | None = None
+    """Program that scores the promising rows of the front, if any."""
+    smallest: int | None = None
+    """Designs per block, at least; None takes what suits the model."""
 
     def unit(self, name: str) -> str:
         """Unit of a column, by its full name or its last part; 1 for a pure number."""

@@ -15,14 +15,21 @@ from typing import Protocol
 import numpy as np
 
 from dse.arrays import IntArray
+from dse.facts.errors import Mistake, SpecError
 from dse.search.axes import Axis, Choice, Designs, Inert, Pair, Rows, Structure, structure
 
 BLOCK = 16_384
 """Designs per enumerated block: small enough to stay in cache, large enough to keep all workers busy."""
 
+LONG = 12
+"""Choices from which on an ordered lever has neighbours at growing distances only."""
+
 COUNTABLE = 2**62
 """Largest group that is numbered with 64-bit integers."""
 
+
+ENUMERABLE = 10**7
+"""Most combinations of the levers of a group that decide about others: they are listed."""
 
 OFFLOAD = Inert("serving", frozenset({"attention_offload"}))
 """The second device of the decode pool then runs the attention: the two devices are not exchangeable."""
@@ -104,6 +111,11 @@ class Space:
         return tuple(_group(self.structure, axes) for axes in self.structure.groups())
 
     @cached_property
+    def moves(self) -> int:
+        """Neighbours of a design, at most."""
+        return sum(_targets(axis, np.zeros(1, dtype=np.int64)).shape[1] for axis in self.axes)
+
+    @cached_property
     def size(self) -> int:
         """Exact number of canonical designs."""
         return prod(group.size for group in self.groups)
@@ -150,17 +162,21 @@ class Space:
         return {name: active[:, column] for column, name in enumerate(self.names)}
 
     def neighbours(self, designs: Designs) -> tuple[Designs, IntArray]:
-        """Designs that differ in one lever, and the row of `designs` that each came from; none twice."""
-        moves = [(axis, choice) for axis, size in enumerate(self.structure.sizes) for choice in range(size) if size > 1]
-        rows = np.repeat(designs.rows, len(moves), axis=0)
-        columns, choices = np.array(moves, dtype=np.int64).reshape(-1, 2).T
-        line = np.arange(len(rows))
-        rows[line, np.tile(columns, len(designs))] = np.tile(choices, len(designs)).astype(np.int16)
-        moved = self.structure.canonical(rows)
-        source = np.repeat(np.arange(len(designs)), len(moves))
-        changed = (moved != designs.rows[source]).any(axis=1)
-        fresh = _first_of_each(moved) & changed
-        return Designs(moved[fresh], self.names), source[fresh]
+        """Designs that differ in one lever, and the row of `designs` that each came from; none twice.
+
+        A long ordered lever takes steps of 1, 2, 4, ... either way, any other lever each of its choices.
+        """
+        moved, source = [designs.rows[:0]], [np.zeros(0, dtype=np.int64)]
+        for column, axis in enumerate(self.axes):
+            targets = _targets(axis, designs.rows[:, column].astype(np.int64))
+            rows = np.repeat(designs.rows, targets.shape[1], axis=0)
+            rows[:, column] = targets.ravel()
+            moved.append(rows)
+            source.append(np.repeat(np.arange(len(designs)), targets.shape[1]))
+        rows, origin = self.structure.canonical(np.concatenate(moved)), np.concatenate(source)
+        changed = (rows != designs.rows[origin]).any(axis=1)
+        fresh = _first_of_each(rows) & changed
+        return Designs(rows[fresh], self.names), origin[fresh]
 
     def decode(self, row: Rows | Sequence[int]) -> dict[str, Choice]:
         """Lever -> choice of one design."""
@@ -196,14 +212,35 @@ def _group(tree: Structure, axes: tuple[int, ...]) -> Group:
     controllers = tuple(axis for axis in axes if axis in controlling)
     dependents = tuple(axis for axis in axes if axis not in controlling)
     sizes = [tree.sizes[axis] for axis in controllers]
+    if prod(sizes) > ENUMERABLE:
+        raise _uncountable(tree, controllers, f"{prod(sizes):.2g} combinations of levers that decide about others")
     rows = np.tile(np.array(tree.rests, dtype=np.int16), (prod(sizes), 1))
     rows[:, list(controllers)] = np.stack(np.unravel_index(np.arange(prod(sizes)), sizes), axis=1) if sizes else 0
     kept = rows[(tree.canonical(rows) == rows).all(axis=1)]
     radices = np.where(tree.active(kept), np.array(tree.sizes), 1)[:, list(dependents)].astype(np.int64)
-    if sum(prod(line) for line in np.unique(radices, axis=0).tolist()) * len(kept) >= COUNTABLE:
-        raise OverflowError("levers that depend on each other have more than 4.6e18 combinations: use fewer steps")
+    kinds, counts = np.unique(radices, axis=0, return_counts=True)
+    total = sum(prod(line) * count for line, count in zip(kinds.tolist(), counts.tolist(), strict=True))
+    if total >= COUNTABLE:
+        raise _uncountable(tree, axes, f"{total:.2g} combinations of levers that depend on each other")
     ends = np.cumsum(radices.prod(axis=1))
     return Group(controllers, dependents, kept[:, list(controllers)], radices, ends)
+
+
+def _uncountable(tree: Structure, axes: tuple[int, ...], what: str) -> SpecError:
+    """Error for levers whose combinations cannot be numbered."""
+    longest = sorted(axes, key=lambda axis: -tree.sizes[axis])[:4]
+    told = ", ".join(f"{tree.names[axis]} ({tree.sizes[axis]:,} choices)" for axis in longest)
+    why = f"{what} are more than can be numbered ({COUNTABLE:.2g}): use fewer steps in {told}"
+    return SpecError([Mistake("", 0, 0, f"levers.{tree.names[longest[0]]}", why)])
+
+
+def _targets(axis: Axis, taken: IntArray) -> IntArray:
+    """(n, moves) choices that a lever moves to from the choice that each design takes."""
+    size = len(axis.choices)
+    if not axis.ordered or size <= LONG:
+        return np.broadcast_to(np.arange(size), (len(taken), size))
+    steps = 2 ** np.arange(size.bit_length())
+    return np.asarray(np.clip(taken[:, None] + np.concatenate([-steps, steps]), 0, size - 1))
 
 
 def _first_of_each(rows: Rows) -> np.ndarray:

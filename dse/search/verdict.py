@@ -8,6 +8,7 @@ from dse.arrays import BoolArray, FloatArray
 from dse.search import pareto
 from dse.search.archive import YARDSTICK, Archive, Ledger
 from dse.search.axes import NEUTRAL, Rows
+from dse.search.feasibility import emptied_search
 from dse.search.frontier import KNEES, ParetoSet, shown
 from dse.search.metrics import Goal
 from dse.search.question import Question
@@ -105,6 +106,7 @@ def summary(question: Question, archive: Archive, ledger: Ledger, reference: Flo
             "heterogeneity": {},
             "settled": [],
             "nearest": _nearest(front),
+            "emptied_by": emptied_search(question, ledger.rows, ledger.violation),
         }
     best = {
         goal.name: _row(front, int(np.argmin(archive.scores[:, column]))) for column, goal in enumerate(question.goals)
@@ -116,6 +118,7 @@ def summary(question: Question, archive: Archive, ledger: Ledger, reference: Flo
         "heterogeneity": gains(question, ledger),
         "settled": settled(question, archive, ledger),
         "nearest": None,
+        "emptied_by": [],
     }
 
 
