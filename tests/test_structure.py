@@ -12,13 +12,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dse"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-RINGS = ["facts", "physics", "search", "insight", "commands", "cli"]
+RINGS = ["facts", "physics", "search", "replay", "insight", "commands", "cli"]
 DOORS = {
     "yaml": ("facts/",),
     "pydantic": ("facts/",),
     "networkx": ("facts/topology", "insight/topology"),
     "optuna": ("search/study", "search/optuna_"),
     "moocore": ("search/pareto",),
+    "distributed": ("search/dask_",),
+    "dask": ("search/dask_",),
     "plotly": ("insight/",),
     "jinja2": ("insight/",),
     "typer": ("cli", "commands/"),

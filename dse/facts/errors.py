@@ -34,6 +34,10 @@ class SpecError(Exception):
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
 
 
+_LONGEST_NAME = 60
+"""Characters of a name that are compared: the comparison grows with the square of them."""
+
+
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """Sentence that names the nearest known word, or nothing.
 
@@ -41,6 +45,7 @@ def did_you_mean(written: str, known: Iterable[str]) -> str:
     ' Did you mean `bandwidth`?'
     """
     lowered = {name.lower(): name for name in known}
+    written = written[:_LONGEST_NAME]
     longer = sorted((name for name in lowered if name.startswith(f"{written.lower()}_")), key=len)
     near = longer or difflib.get_close_matches(written.lower(), list(lowered), n=1, cutoff=0.6)
     return f" Did you mean `{lowered[near[0]]}`?" if near else ""

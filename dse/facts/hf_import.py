@@ -15,9 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
+from dse.facts import files
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
 
 Fields: TypeAlias = dict[str, object]
+
+MAX_BYTES = 2_000_000
+"""Of a configuration: published ones have some kilobytes."""
 
 _WIDTH = {"bfloat16": "bf16", "float16": "bf16", "float32": "bf16"}
 """Released number formats; checkpoints in fp32 or fp16 are served in 2 bytes."""
@@ -120,12 +124,13 @@ _OUTER = ("torch_dtype", "dtype", "quantization_config", "tie_word_embeddings")
 def _parsed(file: Path) -> Fields:
     """Object of a JSON file."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError([Mistake(str(file), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
+        values = json.loads(files.read_text(file, MAX_BYTES))
     except json.JSONDecodeError as error:
         mistake = Mistake(str(file), error.lineno, error.colno, "", f"not JSON: {error.msg}")
         raise SpecError([mistake]) from error
+    except (ValueError, RecursionError) as error:
+        why = "holds a number or a nesting that is too long to be read"
+        raise SpecError([Mistake(str(file), 1, 1, "", why)]) from error
     if not isinstance(values, dict):
         raise SpecError([Mistake(str(file), 1, 1, "", "expected an object of configuration keys")])
     return values
@@ -146,7 +151,7 @@ def _common(config: Config) -> Fields:
         "hidden": hidden,
         "n_heads": heads,
         "n_kv_heads": config.whole("num_key_value_heads", heads),
-        "head_dim": config.whole("head_dim", hidden // heads),
+        "head_dim": config.whole("head_dim", hidden // max(heads, 1)),
         "vocab": config.whole("vocab_size"),
         "tie_embeddings": config.flag("tie_word_embeddings"),
         "max_context": config.whole("max_position_embeddings"),

@@ -4,14 +4,13 @@ Each layout is a set of required columns; more columns are allowed. Cells are te
 numbers. A wrong cell is reported with its row and column, all of them at once.
 """
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from dse.facts import files
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
 
 Kind: TypeAlias = Literal["kernels", "steps", "serving"]
@@ -139,11 +138,7 @@ class Measurements:
 
 def read(path: str | Path) -> Measurements:
     """Read a CSV file of any layout; SpecError names every wrong cell."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([Mistake(str(path), 0, 0, "", f"cannot be read: {error}")]) from error
-    return read_text(text, str(path))
+    return read_text(files.read_text(path, files.TABLE), str(path))
 
 
 def read_text(text: str, name: str = "<text>") -> Measurements:
@@ -155,7 +150,7 @@ def read_text(text: str, name: str = "<text>") -> Measurements:
     ...     print(str(error)[:48])
     <text>:1:0  header  is no layout known here: ker
     """
-    rows = list(csv.reader(io.StringIO(text)))
+    rows = [row for _, row in files.table(text, name)]
     if not rows:
         raise SpecError([Mistake(name, 1, 1, "", "is empty; expected a header and rows")])
     header = [column.strip() for column in rows[0]]

@@ -4,6 +4,7 @@ YAML 1.1 reads `on` as true, `1:30` as 90 and `010` as 8. None of these is guess
 two readings is refused with the remedy. Only `true`, `false`, `null`, decimal numbers and text remain.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import TypeAlias, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from dse.facts import files
 from dse.facts.complaints import complaint
 from dse.facts.errors import Mistake, SpecError
 
@@ -28,6 +30,12 @@ _Model = TypeVar("_Model", bound=BaseModel)
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 24
 MAX_NODES = 200_000
+
+MAX_MISTAKES = 100
+"""Mistakes of one file that are explained: a person reads no more of them."""
+
+_DIGITS = 60
+"""Digits of a whole number, at most: reading a longer one takes for ever."""
 
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
@@ -76,16 +84,7 @@ def dotted(path: Sequence[Key]) -> str:
 
 def read(path: str | Path) -> Source:
     """Read a YAML file strictly; SpecError names every mistake in it."""
-    name = str(path)
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as error:
-        raise SpecError([Mistake(name, 0, 0, "", f"cannot be read: {error.strerror}")]) from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError([Mistake(name, 0, 0, "", "is not UTF-8 text")]) from error
-    return read_text(text, name)
+    return read_text(files.read_text(path, MAX_BYTES), str(path))
 
 
 def read_text(text: str, name: str = "<text>") -> Source:
@@ -144,9 +143,13 @@ def validate_file(model_type: type[_Model], path: str | Path) -> _Model:
 def mistakes(model_type: type[BaseModel], source: Source, error: ValidationError) -> list[Mistake]:
     """Every complaint of the validator with file, line, column and a remedy."""
     found = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details[:MAX_MISTAKES]:
         path, message = complaint(model_type, source.data, detail)
         found.append(source.mistake(path, message))
+    if len(details) > MAX_MISTAKES:
+        further = f"{len(details):,} mistakes in all; the first {MAX_MISTAKES} are shown"
+        found.append(Mistake(source.path, 0, 0, "", further))
     return found
 
 
@@ -307,6 +310,8 @@ def _doubt(text: str) -> str | None:
         return f'`{text}` can be read as a number to base 60: write a unit ("90 s"), or "{text}" in quotes'
     if _GROUPED.match(text):
         return f"`{text}`: write {text.replace('_', '')} without underscores"
+    if (_INTEGER.match(text) and len(text) > _DIGITS) or (_is_number(text) and not math.isfinite(float(text))):
+        return f"`{text[:_DIGITS]}` is beyond all numbers that are used here"
     if _SPECIAL.match(text):
         return f"`{text}` is not a number that can be used here"
     return None

@@ -5,18 +5,18 @@ defines for itself, which a few lines can blow up to gigabytes: a file that decl
 is parsed.
 """
 
-import codecs
 import io
-import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
+from xml.parsers import expat
 
 import networkx
 from pydantic import ValidationError
 
-from dse.facts import reader
+from dse.facts import files, reader
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.quantities import Strict
 from dse.facts.topology_spec import Wiring
@@ -24,8 +24,9 @@ from dse.facts.topology_spec import Wiring
 MAX_BYTES = 10_000_000
 """A graph of two thousand devices needs about a tenth of this."""
 
-_DECLARATION = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
-_BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+
+_BROKEN = (ParseError, networkx.NetworkXError, LookupError, ValueError, TypeError, AttributeError, UserWarning)
+"""What the reader of graphs raises on files that are XML but no graph."""
 
 
 class _NodeLink(Strict):
@@ -51,16 +52,40 @@ def read_wiring(beside: Path, name: str) -> Wiring:
 
 
 def _graphml(path: Path) -> Wiring:
-    text = _text(path)
-    if _DECLARATION.search(text):
-        raise _refused(path, "declares a DOCTYPE or an ENTITY, which graph files do not need: remove the declaration")
+    text = files.read_text(path, MAX_BYTES)
+    _refuse_declarations(path, text)
     try:
-        graph = networkx.read_graphml(io.BytesIO(text.encode()))
-    except (ParseError, networkx.NetworkXError, KeyError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            graph = networkx.read_graphml(io.BytesIO(text.encode()))
+    except _BROKEN as error:
         raise _refused(path, f"is not GraphML that can be read: {error}") from error
     if graph.is_directed():
         raise _refused(path, 'links are the same in both directions: write edgedefault="undirected"')
     return _wiring(path, graph.nodes(data=True), graph.edges(data=True))
+
+
+def _refuse_declarations(path: Path, text: str) -> None:
+    """Refuse what is no XML, and XML that declares entities, with the place; nothing is expanded or fetched."""
+    parser = expat.ParserCreate("utf-8")
+
+    def declared(*_: object) -> int:
+        why = "declares a DOCTYPE or an ENTITY, which graph files do not need: remove the declaration"
+        where = (parser.CurrentLineNumber, parser.CurrentColumnNumber + 1)
+        raise SpecError([Mistake(str(path), *where, "", why)])
+
+    def encoded(_version: str, encoding: str | None, _standalone: int) -> None:
+        if (encoding or "utf-8").lower() != "utf-8":
+            why = f'is not UTF-8 text: it says encoding="{encoding}"'
+            raise SpecError([Mistake(str(path), parser.CurrentLineNumber, 1, "", why)])
+
+    parser.XmlDeclHandler = encoded
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ExternalEntityRefHandler = declared
+    try:
+        parser.Parse(text.encode(), True)
+    except expat.ExpatError as error:
+        why = f"is not GraphML, and no XML at all: {expat.ErrorString(error.code)}"
+        raise SpecError([Mistake(str(path), error.lineno, error.offset + 1, "", why)]) from error
 
 
 def _node_link(path: Path) -> Wiring:
@@ -99,23 +124,6 @@ def _wiring(
             for detail in error.errors(include_url=False)
         ]
         raise SpecError(mistakes) from error
-
-
-def _text(path: Path) -> str:
-    """Content as UTF-8: another encoding could hide a declaration from the check above."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise _refused(path, f"cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_BYTES:
-        raise _refused(path, f"has {len(raw):,} bytes; at most {MAX_BYTES:,} are read")
-    head = raw[:200].lower()
-    if raw.startswith(_BYTE_ORDER_MARKS) or (b"encoding" in head and b"utf-8" not in head):
-        raise _refused(path, "is not UTF-8 text")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _refused(path, "is not UTF-8 text") from error
 
 
 def _refused(path: Path, message: str) -> SpecError:

@@ -61,7 +61,13 @@ _ATOMS: dict[str, tuple[Mapping[str, int], Fraction]] = {
 }
 _PREFIXABLE = frozenset({"B", "bit", "s", "FLOP", "J", "W", "Wh", "$", "tok", "m"})
 _TOKEN = re.compile(r"\s*(?:(?P<name>[A-Za-zµμ$%1]+)(?P<power>[23²³]?)|(?P<sign>[/*·()]))")
-_NUMBER = re.compile(r"\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>\S.*)?$")
+_NUMBER = re.compile(
+    r"\s*(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE](?P<exponent>[+-]?\d{1,9}))?)\s*(?P<unit>\S.*)?$"
+)
+# Numbers of a file that no quantity of this world needs; reading them exactly would take for ever.
+_LONGEST = 60
+_SHOWN = 120
+_EXPONENT = 330
 _POWERS = {"": 1, "2": 2, "²": 2, "3": 3, "³": 3}
 
 # Units in which a bare number has only one reading.
@@ -143,13 +149,19 @@ def parse(text: object, unit: str) -> float:
     found = _NUMBER.match(text)
     if not found:
         raise UnitError(f"{_quoted(text)}: expected {expected(unit)}")
+    if len(found["number"]) > _LONGEST or abs(int(found["exponent"] or 0)) > _EXPONENT:
+        raise UnitError(f"{_quoted(text)} is beyond all numbers that are used here: expected {expected(unit)}")
     number, written = Fraction(found["number"]), found["unit"]
     if written is None:
         return _bare(float(number), unit)
     scale = _scale(written, unit)
     if scale is None:
         raise UnitError(f"{_quoted(text)}: expected {expected(unit, text)}")
-    return float(number * scale)
+    try:
+        return float(number * scale)
+    except OverflowError:
+        why = f"{_quoted(text)} is beyond all numbers that are used here"
+        raise UnitError(f"{why}: expected {expected(unit)}") from None
 
 
 def expected(unit: str, written: str = "") -> str:
@@ -346,5 +358,7 @@ def _long_time(value: float) -> str:
 
 
 def _quoted(value: object) -> str:
-    """The value as the user wrote it."""
+    """The value as the user wrote it, cut where it is long."""
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f'"{value[:_SHOWN]}…"'
     return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -217,11 +217,16 @@ def load_workload(
 def _load(path: Path, _changed: int, overrides: Overrides) -> Workload:
     source = reader.read(path)
     written = reader.validate(WorkloadFile, source)
-    if written.profile is not None:
-        table = generate(written.profile, written.shared_prefix.likely)
-    else:
-        table = _table(path, source, str(written.table))
-    return workload(written, table, overrides)
+    try:
+        with np.errstate(invalid="raise", over="raise"):
+            if written.profile is not None:
+                table = generate(written.profile, written.shared_prefix.likely)
+            else:
+                table = _table(path, source, str(written.table))
+            return workload(written, table, overrides)
+    except (FloatingPointError, OverflowError):
+        why = "the numbers of this profile are beyond what any agent does: look for a wrong unit or a digit too many"
+        raise SpecError([source.mistake(("profile",), why)]) from None
 
 
 def workload(written: WorkloadFile, table: sessions.Steps, overrides: Overrides | None = None) -> Workload:

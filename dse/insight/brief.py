@@ -273,7 +273,7 @@ def _answer(opened: Opened, candidates: Sequence[Candidate], chosen: int, robust
         made.append(said("trade-off", f"It is {pairs} of the front; no design is better in everything.", *parts))
     idle = [name for name in robustness.devices_of(opened.front, [own.row]) if name not in own.bill.by_type]
     if idle:
-        made.append(said("unused", "No class of agents runs on its {}: the bill has none.", ", ".join(idle)))
+        made.append(said("unused", "No class of agents runs on its {}: the bill has none.", wording.listed(idle)))
     mixed = heterogeneity(opened.front, opened.picks, opened.run.summary)[0].text
     gains = opened.run.summary.get("heterogeneity", {})
     numbers = [float(factor) for factor in gains.values()]
@@ -312,7 +312,7 @@ def _overturned(opened: Opened, own: Candidate, swings: Sequence[Swing]) -> list
         return [said("one at a time", "No unknown alone overturns {} within its range.", own.name), front]
     worst = max(bad, key=lambda swing: max(swing.low.behind, swing.high.behind))
     behind = max(worst.low.behind, worst.high.behind)
-    names = ", ".join(swing.unknown.label for swing in bad)
+    names = wording.listed([swing.unknown.label for swing in bad])
     text = "Alone, {} can overturn {}; beaten at an end of its range, it is at most {} behind."
     if any(not end.feasible for swing in bad for end in (swing.low, swing.high)):
         text += " Where it misses a requirement, a mapping with more slack on the same devices is on the front."
@@ -337,11 +337,11 @@ def _rests(opened: Opened, own: Candidate) -> list[Said]:
     )
     if prices:
         made.append(
-            said("prices", "The prices of {} are estimates, dated {}.", ", ".join(prices), opened.problem.prices.date)
+            said("prices", "The prices of {} are estimates, dated {}.", wording.listed(prices), opened.problem.prices.date)
         )
     if strange:
         text = "The time model was fitted on {}; its constants stand in for {}."
-        made.append(said("validity", text, ", ".join(sorted(fitted)), ", ".join(strange)))
+        made.append(said("validity", text, wording.listed(sorted(fitted)), wording.listed(strange)))
     exact = (
         "The front is exact." if opened.run.summary.get("exhaustive") else "The front is the best found, not proven."
     )

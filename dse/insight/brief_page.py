@@ -35,10 +35,10 @@ SMALL = 0.02
 
 def stamp(own: Brief) -> str:
     """Study, status of the numbers, prices, run."""
-    digest = str(own.manifest.get("digest", ""))[:8]
+    digest = str(own.manifest.get("input_sha256", ""))[:8]
     return (
         f"{own.problem.name} · analytic estimate · prices {own.problem.prices.date} "
-        f"({own.problem.prices.title}) · run {own.name} · spec {digest}"
+        f"({own.problem.prices.title}) · run {own.name} · study {digest}"
     )
 
 

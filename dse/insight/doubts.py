@@ -74,7 +74,7 @@ class Unknown(NamedTuple):
         """Range in words."""
         low, likely, high = self.range
         if self.kind == "time":
-            return f"x {low:.2f} to x {high:.2f} (1 σ)"
+            return f"{low:.2f}x to {high:.2f}x (1 σ)"
         first, last = quantity(low, self.unit), quantity(high, self.unit)
         return f"{first} to {last}, likely {quantity(likely, self.unit)}"
 

@@ -106,10 +106,10 @@ def heterogeneity(front: ParetoSet, picks: Sequence[Pick], summary: Mapping[str,
     parts = [_gain(name, factor) for name, factor in gains.items() if factor > 1 + SMALL_GAIN]
     ties = [_noun(name) for name, factor in gains.items() if factor <= 1 + SMALL_GAIN]
     if not parts:
-        return [Sentence("heterogeneity", f"buys nothing here: one device type does as well in {_and(ties)}")]
+        return [Sentence("heterogeneity", f"buys nothing here: one device type does as well in {wording.listed(ties)}")]
     mixed = sum(len(_kinds(front.levers(pick.row))) > 1 for pick in picks)
-    text = f"{_and(parts)} against the best system of one device type"
-    text += f"; no gain in {_and(ties)}" if ties else ""
+    text = f"{wording.listed(parts)} against the best system of one device type"
+    text += f"; no gain in {wording.listed(ties)}" if ties else ""
     return [Sentence("heterogeneity", f"buys {text} ({mixed} of {len(picks)} lettered designs mix devices)")]
 
 
@@ -136,7 +136,7 @@ def binding(front: ParetoSet, pick: Pick) -> Sentence:
     found = limits(columns, pick.row)
     near = [f"{limit.name} ({wording.percent(limit.slack)} left)" for limit in found if limit.slack < CLOSE]
     following = [limit for limit in found if limit.slack >= CLOSE][:1]
-    text = f"{pick.letter}: {_and(near)}" if near else f"{pick.letter}: no limit within {wording.percent(CLOSE)}"
+    text = f"{pick.letter}: {wording.listed(near)}" if near else f"{pick.letter}: no limit within {wording.percent(CLOSE)}"
     text += "".join(f"; next {limit.name}, {wording.percent(limit.slack)} away" for limit in following)
     decode = float(columns["decode_cost"][pick.row]) / float(columns["cost"][pick.row])
     return Sentence("what binds", f"{text}; decode is {wording.percent(decode)} of the cost")
@@ -185,7 +185,7 @@ def _relaxation(nearest: Mapping[str, Any]) -> list[Sentence]:
     helping = [item["set"] for item in found if item["set"]]
     said = [Sentence("relax", item["sentence"]) for item in found if item["set"]]
     vain = [item["limit"] for item in found if not item["set"]]
-    said += [Sentence("relax", f"not enough by itself: {_and(vain)}")] if vain else []
+    said += [Sentence("relax", f"not enough by itself: {wording.listed(vain)}")] if vain else []
     options = helping[:1] or nearest.get("together", ())
     said += [Sentence("widen", hint) for hint in nearest.get("hints", ())]
     return said + [Sentence("try", " ".join(map(_option, options)))] * bool(options)
@@ -221,7 +221,3 @@ def _kinds(levers: Mapping[str, Any]) -> set[str]:
 
 def _estimated(device: Accelerator) -> bool:
     return device.price is None or device.price.estimate
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else list(words))

@@ -92,12 +92,18 @@ def cell(value: float) -> str:
     return f"{round(value, places) if places else float(f'{value:.3g}'):,.{places}f}"
 
 
+YEAR = 365 * 86_400.0
+"""Year of the cost model [s]."""
+
+
 def quantity(value: float, unit: str) -> str:
     """Three significant digits with unit and prefix.
 
-    >>> quantity(0.0196, "s"), quantity(0.238, "$/task"), quantity(0.854, "1")
-    ('19.6 ms', '0.238 $/task', '0.854')
+    >>> quantity(0.0196, "s"), quantity(0.238, "$/task"), quantity(0.854, "1"), quantity(4 * YEAR, "s")
+    ('19.6 ms', '0.238 $/task', '0.854', '4 years')
     """
+    if unit == "s" and 2 * YEAR <= value < math.inf:
+        return f"{number(value / YEAR)} years"
     return f"{number(value)} {unit}".removesuffix(" 1") if math.isinf(value) else units.show(value, unit)
 
 
@@ -130,7 +136,7 @@ def metric_name(name: str) -> str:
     >>> metric_name("ttft_p95"), metric_name("coding.tpot"), metric_name("task_latency")
     ('TTFT p95', 'coding TPOT', 'task latency')
     """
-    words = name.replace(".", " ").replace("_", " ")
+    words = name.replace(".", " ").replace("_", " ").replace("cost per mtok", "cost per million tokens")
     return words.replace("ttft", "TTFT").replace("tpot full", "TPOT").replace("tpot", "TPOT")
 
 
@@ -140,6 +146,15 @@ def heading(name: str, unit: str) -> str:
         return HEADINGS[name]
     own = display(name, unit).name
     return (metric_name(name) + ("" if own == "1" else f" {own}")).replace(" /", "/")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words of a sentence, the last after an `and`.
+
+    >>> listed(["A"]), listed(["A", "B"]), listed(["A", "B", "C"])
+    ('A', 'A and B', 'A, B and C')
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 2 else list(words))
 
 
 def superlative(name: str) -> str:

@@ -133,8 +133,8 @@ def _settled(folder: Path) -> None:
 
 
 def swept(folder: Path) -> None:
-    """Remove what processes that died were writing; only the owner of the folder may."""
-    for path in folder.rglob(".*"):
+    """Remove what processes that died were writing; only the owner of the folder may, islands have their own."""
+    for path in (*folder.glob(".*"), *folder.glob("topologies/.*")):
         if _DRAFT.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
 

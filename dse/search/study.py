@@ -9,15 +9,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalRedisBackend
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from dse.arrays import IntArray
 from dse.facts import units
+from dse.facts.errors import SpecError
 from dse.search import pareto, verdict
 from dse.search.archive import Ledger
 from dse.search.axes import Axis, Choice
@@ -26,6 +28,7 @@ from dse.search.metrics import Metrics, minimised, scores
 from dse.search.optuna_engine import LARGE, quiet
 from dse.search.question import Question
 from dse.search.run import JOURNAL, Run, difference, refused
+from dse.search.study_storage import attempted, damaged, open_storage
 
 TRIALS = 3000
 """Most trials of a published study."""
@@ -37,19 +40,63 @@ OURS = "dse_row"
 """User attribute of the trials that this module writes: identity of the row."""
 
 
-def record(run: Run, ledger: Ledger, storage: str | None) -> None:
-    """Write the study of a run; trials that others added to it stay."""
+def record(run: Run, ledger: Ledger, storage: str | None) -> str | None:
+    """Write the study of a run; trials that others added to it stay.
+
+    It is written into the run folder first, whole, then to the storage that was asked for: what others added
+    there is safe before the study is replaced. Returned is why that storage could not be written, if so.
+    """
     name = f"{run.question.name}-{run.folder.name}"
     with quiet():
-        if storage is not None:
-            _rewrite(run, ledger, open_storage(storage), name)
-            return
-        path, draft = run.folder / JOURNAL, run.folder / f".{JOURNAL}.{os.getpid()}"
-        foreign = _foreign(open_storage(str(path)), name, run.question) if path.exists() else []
+        try:
+            shared = attempted(storage, lambda opened: _foreign(opened, name, run.question)) if storage else []
+            why = None
+        except SpecError as error:
+            shared, why = [], str(error)
+        foreign = _united(_own_foreign(run, name), shared)
         memory = Memory()
         _write(run, ledger, JournalStorage(memory), name, foreign)
+        _keep(run.folder / JOURNAL, memory)
+        if storage is None or why is not None:
+            return why
+        try:
+            attempted(storage, lambda opened: _rewrite(run, ledger, opened, name, foreign))
+        except SpecError as error:
+            return str(error)
+    return None
+
+
+def _own_foreign(run: Run, name: str) -> list[optuna.trial.FrozenTrial]:
+    """Trials that others added to the journal of the run; a journal that cannot be read is kept aside."""
+    path = run.folder / JOURNAL
+    if not path.exists():
+        return []
+    try:
+        return _foreign(open_storage(str(path)), name, run.question)
+    except SpecError:
+        raise
+    except Exception:  # a damaged journal raises whatever its lines make of it
+        path.replace(damaged(path))
+        return []
+
+
+def _united(
+    own: list[optuna.trial.FrozenTrial], shared: list[optuna.trial.FrozenTrial]
+) -> list[optuna.trial.FrozenTrial]:
+    """Trials of both, each once."""
+    found = {(trial.datetime_start, json.dumps(trial.params, sort_keys=True)): trial for trial in [*own, *shared]}
+    return list(found.values())
+
+
+def _keep(path: Path, memory: "Memory") -> None:
+    """Write a journal as a whole."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
         JournalFileBackend(str(draft)).append_logs(memory.lines)
         draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise refused(path, f"cannot be written: {error.strerror}. The rest of the run is whole") from error
 
 
 class Memory(BaseJournalBackend):
@@ -68,15 +115,6 @@ class Memory(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Add lines."""
         self.lines += logs
-
-
-def open_storage(where: str) -> BaseStorage:
-    """Storage by URL; a path without `://` is an Optuna journal file."""
-    if "://" not in where:
-        return JournalStorage(JournalFileBackend(where))
-    if where.startswith(("redis://", "rediss://")):
-        return JournalStorage(JournalRedisBackend(where))
-    return RDBStorage(where)
 
 
 def objective(question: Question) -> Callable[[optuna.Trial], tuple[float, ...]]:
@@ -103,8 +141,9 @@ def _balanced(question: Question, metrics: Metrics) -> int:
     return int(feasible[pareto.knees_by_bulge(scores(metrics, question.goals)[feasible])[0]])
 
 
-def _rewrite(run: Run, ledger: Ledger, storage: BaseStorage, name: str) -> None:
-    foreign = _foreign(storage, name, run.question)
+def _rewrite(
+    run: Run, ledger: Ledger, storage: BaseStorage, name: str, foreign: list[optuna.trial.FrozenTrial]
+) -> None:
     if name in optuna.get_all_study_names(storage):
         optuna.delete_study(study_name=name, storage=storage)
     _write(run, ledger, storage, name, foreign)
@@ -160,9 +199,10 @@ def _front_trials(front: ParetoSet, members: IntArray) -> list[optuna.trial.Froz
     }
     knees = {method: front.knees(3, method) for method in KNEES}
     slacks = [name for name in metrics.columns if "slack" in name]
+    labels = [_labels(question, axis) for axis in question.space.axes]
     return [
         optuna.trial.create_trial(
-            params=_readable(question, front.archive.rows[row]),
+            params=_readable(question, labels, front.archive.rows[row]),
             distributions=distributions,
             values=list(front.objectives(row).values()),
             constraints={"violation": 0.0} | {name: min(-float(metrics.columns[name][row]), 0.0) for name in slacks},
@@ -192,9 +232,10 @@ def _rest_trials(
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
         axis.name: _distribution(question, axis) for axis in question.space.axes
     }
+    labels = [_labels(question, axis) for axis in question.space.axes]
     return [
         optuna.trial.create_trial(
-            params=_readable(question, ledger.rows[line]),
+            params=_readable(question, labels, ledger.rows[line]),
             distributions=distributions,
             values=list(verdict.plain(ledger.scores[line], question.goals).values()),
             constraints={"violation": float(ledger.violation[line])},
@@ -208,12 +249,12 @@ def _identity(row: np.ndarray, mapping: Sequence[int]) -> str:
     return hashlib.sha256(repr((row.tolist(), list(mapping))).encode()).hexdigest()[:16]
 
 
-def _readable(question: Question, row: np.ndarray) -> dict[str, str]:
+def _readable(question: Question, labels: Sequence[Sequence[str]], row: np.ndarray) -> dict[str, str]:
     """Lever -> label of one design."""
     active = question.space.structure.active(row[None, :])[0]
     return {
-        axis.name: _labels(question, axis)[index] if acts else INERT
-        for axis, index, acts in zip(question.space.axes, row.tolist(), active, strict=True)
+        axis.name: words[index] if acts else INERT
+        for axis, words, index, acts in zip(question.space.axes, labels, row.tolist(), active, strict=True)
     }
 
 

@@ -8,18 +8,23 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from dse.search import pareto
+from dse.facts.errors import Mistake, SpecError
+from dse.search import lock, pareto
 from dse.search.axes import Designs
 from dse.search.metrics import Goal, Metrics, scores
 from dse.search.proposals import Feedback
+from dse.search.question import Question
 
 Evaluator: TypeAlias = Callable[[Designs], Metrics]
 
@@ -31,6 +36,13 @@ BLOCKS_PER_BATCH = 64
 
 AHEAD = 3
 """Blocks per worker that wait in the queue; the rest is cut when they are done."""
+
+
+LOSSES = 5
+"""Times in a row that a block may lose its worker before the search gives up."""
+
+ORPHAN = 0.5
+"""Seconds between two looks of a worker whether its parent is still there."""
 
 
 class Scored(NamedTuple):
@@ -62,9 +74,9 @@ def _least(designs: Designs, metrics: Metrics) -> np.ndarray:
     return tied[np.lexsort([*identity.T[::-1]])[:1]]
 
 
-def blocks(designs: Designs) -> Iterator[Designs]:
+def blocks(designs: Designs, smallest: int = SMALLEST_BLOCK) -> Iterator[Designs]:
     """Cut a batch; the cut depends on its length only."""
-    length = max(SMALLEST_BLOCK, -(-len(designs) // BLOCKS_PER_BATCH))
+    length = max(smallest, -(-len(designs) // BLOCKS_PER_BATCH))
     for first in range(0, len(designs), length):
         yield designs.take(slice(first, first + length))
 
@@ -72,10 +84,20 @@ def blocks(designs: Designs) -> Iterator[Designs]:
 _task: list[tuple[Evaluator, tuple[Goal, ...]]] = []
 
 
-def _enter(evaluate: Evaluator, goals: tuple[Goal, ...]) -> None:
-    """Prepare a worker: it keeps its evaluator, and leaves Ctrl-C to the parent."""
+def _enter(evaluate: Evaluator, goals: tuple[Goal, ...], parent: int) -> None:
+    """Prepare a worker: it keeps its evaluator, leaves Ctrl-C to the parent, and ends when the parent does."""
+    lock.leave()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     _task[:] = [(evaluate, goals)]
+
+
+def _watch(parent: int) -> None:
+    """End a worker whose parent was killed: nobody would ever send it a block or tell it to go."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN)
+    os._exit(1)
 
 
 def _work(designs: Designs) -> Scored:
@@ -88,47 +110,149 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class Crew:
-    """Scores batches, in this process or in others."""
+class Promise(Protocol):
+    """A block that is being scored somewhere."""
 
-    evaluate: Evaluator
-    goals: tuple[Goal, ...]
-    pool: ProcessPoolExecutor | None
-    workers: int
+    def result(self) -> Scored:
+        """Wait for the scores."""
 
-    def score(self, designs: Designs) -> Generator[Scored, None, None]:
-        """Yield the blocks of a batch in order; closing the iterator drops what was not begun."""
-        if self.pool is None:
-            for block in blocks(designs):
-                yield reduced(block, self.evaluate(block), self.goals)
-            return
-        waiting: deque[Future[Scored]] = deque()
-        try:
-            for block in blocks(designs):
-                waiting.append(self.pool.submit(_work, block))
-                if len(waiting) >= AHEAD * self.workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    def cancel(self) -> Any:
+        """Drop the block if it was not begun."""
+
+
+class Team(Protocol):
+    """Workers of one kind: processes of this machine, or a cluster."""
+
+    @property
+    def workers(self) -> int:
+        """Blocks that can be scored at the same time."""
+
+    @property
+    def lost(self) -> tuple[type[Exception], ...]:
+        """Errors that mean that a worker went away, and not that the evaluation is wrong."""
+
+    def submit(self, designs: Designs) -> Promise:
+        """Send a block out."""
+
+    def renew(self) -> None:
+        """Replace workers that went away."""
 
     def close(self) -> None:
         """Let the workers go."""
-        if self.pool is not None:
-            self.pool.shutdown(wait=True, cancel_futures=True)
 
 
-def crew(evaluate: Evaluator, goals: tuple[Goal, ...], workers: int) -> Crew:
-    """Hire workers; one worker is this process itself.
+class Processes:
+    """Processes of this machine.
 
-    Workers are forked where that is possible: they inherit the tables that the evaluation has built, and a
-    script needs no guard around its main part.
+    They are forked where that is possible: they inherit the tables that the evaluation has built, and a script
+    needs no guard around its main part.
     """
-    if workers <= 1:
-        return Crew(evaluate, goals, None, 1)
-    method = "fork" if sys.platform.startswith("linux") else "spawn"
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _enter, (evaluate, goals))
-    return Crew(evaluate, goals, pool, workers)
+
+    lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
+
+    def __init__(self, evaluate: Evaluator, goals: tuple[Goal, ...], workers: int) -> None:
+        self.workers = workers
+        self._task = (evaluate, goals)
+        self._pool = self._hired()
+
+    def _hired(self) -> ProcessPoolExecutor:
+        method = "fork" if sys.platform.startswith("linux") else "spawn"
+        context = multiprocessing.get_context(method)
+        return ProcessPoolExecutor(self.workers, context, _enter, (*self._task, os.getpid()))
+
+    def submit(self, designs: Designs) -> Future[Scored]:
+        """Send a block out."""
+        return self._pool.submit(_work, designs)
+
+    def renew(self) -> None:
+        """Hire anew: a pool that lost one worker cannot be used any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = self._hired()
+
+    def close(self) -> None:
+        """Let the workers go."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Sent(NamedTuple):
+    block: Designs
+    promise: Promise
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Scores batches, in this process or by a team."""
+
+    evaluate: Evaluator
+    goals: tuple[Goal, ...]
+    team: Team | None = None
+    smallest: int = SMALLEST_BLOCK
+    """Designs per block, at least."""
+
+    def score(self, designs: Designs) -> Generator[Scored, None, None]:
+        """Yield the blocks of a batch in order; closing the iterator drops what was not begun."""
+        if self.team is None:
+            for block in blocks(designs, self.smallest):
+                yield reduced(block, self.evaluate(block), self.goals)
+            return
+        waiting: deque[_Sent] = deque()
+        try:
+            for block in blocks(designs, self.smallest):
+                waiting.append(_Sent(block, _sent(self.team, block)))
+                if len(waiting) >= AHEAD * self.team.workers:
+                    yield _first(self.team, waiting)
+            while waiting:
+                yield _first(self.team, waiting)
+        finally:
+            for sent in waiting:
+                sent.promise.cancel()
+
+    def close(self) -> None:
+        """Let the workers go."""
+        if self.team is not None:
+            self.team.close()
+
+
+def crew(question: Question, workers: int) -> Crew:
+    """Hire workers; one worker is this process itself."""
+    evaluate, goals = question.evaluate, question.goals
+    team = Processes(evaluate, goals, workers) if workers > 1 else None
+    return Crew(evaluate, goals, team, question.smallest or SMALLEST_BLOCK)
+
+
+def _first(team: Team, waiting: deque[_Sent]) -> Scored:
+    """Scores of the block sent first; blocks whose worker died are sent again."""
+    for _ in range(LOSSES):
+        lock.heed()
+        try:
+            scored = waiting[0].promise.result()
+        except team.lost:
+            team.renew()
+            again = [_Sent(sent.block, _again(team, sent)) for sent in waiting]
+            waiting.clear()
+            waiting.extend(again)
+        else:
+            waiting.popleft()
+            return scored
+    why = (
+        f"workers died {LOSSES} times in a row while they scored the same designs: is memory short? "
+        "What was scored before is kept: resume the run, with fewer --workers"
+    )
+    raise SpecError([Mistake("", 0, 0, "workers", why)])
+
+
+def _sent(team: Team, block: Designs) -> Promise:
+    """Send a block; a team that is found broken only now is renewed."""
+    try:
+        return team.submit(block)
+    except team.lost:
+        team.renew()
+        return team.submit(block)
+
+
+def _again(team: Team, sent: _Sent) -> Promise:
+    """Keep what is done of a block that was out when a worker died, or send it again."""
+    promise = sent.promise
+    if isinstance(promise, Future) and promise.done() and not promise.cancelled() and promise.exception() is None:
+        return promise
+    return _sent(team, sent.block)

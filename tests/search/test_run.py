@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.search import pareto, run
+from dse.search import lock, pareto, run
 from dse.search.axes import Designs
 from dse.search.budget import Budget, budget
 from dse.search.metrics import Metrics
@@ -168,7 +168,7 @@ def test_a_run_of_another_study_is_refused_with_the_difference(ask):
 
 def test_a_folder_belongs_to_one_process(ask):
     first = ask("small", "300 evaluations")
-    with run.locked(first.folder), pytest.raises(SpecError, match="another process"):
+    with lock.locked(first.folder), pytest.raises(SpecError, match="another process"):
         ask("small", "500 evaluations", resume=first.folder)
 
 

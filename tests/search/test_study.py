@@ -1,10 +1,10 @@
 import optuna
 import pytest
 
-from dse.facts.errors import SpecError
 from dse.search.metrics import Goal
 from dse.search.run import load_epoch
-from dse.search.study import OURS, TRIALS, objective, open_storage, record
+from dse.search.study import OURS, TRIALS, objective, record
+from dse.search.study_storage import open_storage
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ def test_any_storage_url_holds_the_same_study(ask, tmp_path):
     found = ask("small", "300 evaluations", storage=url)
     study = optuna.load_study(study_name=None, storage=open_storage(url))
     assert sorted(tuple(trial.values) for trial in study.best_trials) == values(found)
-    assert not (found.folder / "study.journal").exists()
+    own = open_storage(str(found.folder / "study.journal"))
+    assert len(optuna.load_study(study_name=None, storage=own).trials) == len(study.trials)
     study._storage.remove_session()
 
 
@@ -89,5 +90,4 @@ def test_a_storage_with_another_space_is_refused(ask, tmp_path):
     )
     other.set_user_attr("signature", {"levers": {"colour": ["red"]}, "objectives": [list(Goal("a", False, "1"))]})
     ledger = load_epoch(found.folder).ledger
-    with pytest.raises(SpecError, match="lever colour is gone"):
-        record(found, ledger, where)
+    assert "lever colour is gone" in str(record(found, ledger, where))

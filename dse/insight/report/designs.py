@@ -18,8 +18,8 @@ from dse.search.frontier import INERT
 BESIDE = ("ttft_p95", "tpot", "task_latency", "cost_per_mtok", "energy_per_task", "domain_power")
 """Metrics beside the objectives that the axes may show."""
 
-DIGITS = 4
-"""Significant digits on the page."""
+DIGITS = 7
+"""Significant digits that the page holds; it shows three, so that it rounds once."""
 
 
 class Measure(NamedTuple):

@@ -216,7 +216,7 @@ def stability(scene: Scene) -> Check:
 def found(scene: Scene) -> Check:
     """Whether anything meets the requirements."""
     if len(scene.front):
-        return Check("feasible", "pass", f"{len(scene.front):,} designs meet every requirement and are not dominated")
+        return Check("feasible", "pass", f"{len(scene.front):,} rows meet every requirement and are not dominated")
     return Check("feasible", "problem", "no scored design meets every requirement")
 
 

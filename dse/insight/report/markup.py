@@ -21,6 +21,15 @@ def paragraph(words: object, kind: str = "") -> str:
     return f"<p{_class(kind)}>{text(words)}</p>"
 
 
+def sentence(words: str) -> str:
+    """Words as a sentence: a capital first, a period last.
+
+    >>> sentence("prices of 2026-02, 9 months old")
+    'Prices of 2026-02, 9 months old.'
+    """
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
+
+
 def table(
     header: Sequence[object], rows: Iterable[Sequence[object]], words: Iterable[int] = (0,), kind: str = ""
 ) -> str:

@@ -146,4 +146,4 @@ class Scene:
         """Record of all scored designs; None where the run was kept without its archive."""
         if not any((self.opened.run.folder / name).exists() for name in (folders.ARCHIVE, folders.PREVIOUS)):
             return None
-        return folders.load_epoch(self.opened.run.folder).ledger
+        return folders.told(folders.load_epoch(self.opened.run.folder))

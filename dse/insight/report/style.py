@@ -129,3 +129,13 @@ def plain(value: object) -> str:
     'a&lt;b&gt;&amp;c'
     """
     return str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def power(unit: str) -> str:
+    """Unit with its exponent raised.
+
+    >>> power("decades^3"), power("s")
+    ('decades³', 's')
+    """
+    base, _, exponent = unit.partition("^")
+    return base + exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -59,7 +59,7 @@ def facts(scene: Scene, row: int) -> System:
     light = isinstance(optical, int | float) and optical > 0
     shared = ""
     if levers.get("pool.technology", "none") not in ("none", INERT):
-        shared = f"{levers['pool.technology']} pool, {units.show(float(levers['pool.capacity']), 'B')} per accelerator"
+        shared = f"{levers['pool.technology']} pool, {units.show(float(levers['pool.capacity']), 'B')} a device"
     return System(
         title=wording.front_design(scene.front, row, scene.agents, scene.short),
         pools=tuple(_pool(scene, levers, mapping, name) for name in names),

@@ -18,7 +18,7 @@ def card(scene: Scene) -> Card:
     """Card of the checks."""
     items = "".join(
         f'<li class="{own.state}"><b>{markup.text(MARKS[own.state])}</b><span><i>{markup.text(own.name)}</i> '
-        f"{markup.text(own.sentence)}</span></li>"
+        f"{markup.text(markup.sentence(own.sentence))}</span></li>"
         for own in data(scene)
     )
     return Card("health", "Health checks", "Can I trust this run?", f'<ul class="health">{items}</ul>')

@@ -82,7 +82,7 @@ def figure(own: History) -> Figure:
         own.note,
         height=300,
         xaxis=style.axis("designs scored", rangemode="tozero"),
-        yaxis=style.axis(f"hypervolume [{own.unit.replace('^', ' to the power ')}]", rangemode="tozero"),
+        yaxis=style.axis(f"hypervolume [{style.power(own.unit)}]", rangemode="tozero"),
         showlegend=False,
     )
 

@@ -108,7 +108,7 @@ def figure(own: Parallel) -> Figure:
         f"Choices and results of the front, colour {own.colour.label}",
         own.note,
         height=500,
-        margin={"l": 84, "r": 96, "t": 150, "b": 24},
+        margin={"l": 124, "r": 96, "t": 150, "b": 24},
     )
 
 

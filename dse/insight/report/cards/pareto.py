@@ -193,7 +193,7 @@ def card(scene: Scene) -> Card:
     near = f" {len(own.near)} lie within {100 * NEAR:.0f} % of the front in every objective." if len(own.near) else ""
     whole = max(len(scene.front), int(scene.opened.run.summary.get("front_size", 0)))
     said = (
-        f"{len(own.table.ids):,} of {whole:,} Pareto designs; behind them {own.scored:,} feasible points of "
+        f"{len(own.table.ids):,} of {whole:,} rows of the front; behind them {own.scored:,} feasible points of "
         f"{own.source}.{near} Drag to select: the selection filters every figure. Click to see a design below."
     )
     lettered = [place for place, letter in enumerate(own.table.letters) if letter]

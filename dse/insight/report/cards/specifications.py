@@ -57,7 +57,7 @@ def figure(own: Data) -> Figure:
     """Tornado: hypervolume that the front gains or loses."""
     shown = own.shifts.found[:MOST][::-1]
     made = Figure()
-    percent = f"{100 * own.shifts.step:.0f} %"
+    percent, unit = f"{100 * own.shifts.step:.0f} %", f"decades^{len(own.shifts.objectives)}"
     for place, (name, sign) in enumerate((("down", "−"), ("up", "+"))):
         made.add_trace(
             go.Bar(
@@ -77,7 +77,7 @@ def figure(own: Data) -> Figure:
         height=170 + 26 * max(len(shown), 3),
         barmode="overlay",
         bargap=0.25,
-        xaxis=style.axis(f"change of the hypervolume [decades^{len(own.shifts.objectives)}]", tickformat="~g"),
+        xaxis=style.axis(f"change of the hypervolume [{style.power(unit)}]", tickformat="~g"),
         yaxis={"automargin": True, "ticks": ""},
         legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         margin={"l": 40, "r": 16, "t": 62, "b": 96},
@@ -169,6 +169,7 @@ def card(opened: Opened) -> Card:
         body += markup.paragraph(f"No effect on the front: {', '.join(words(path) for path in shifts.unmoved)}.")
     figures = {"specifications": figure(own)}
     if own.curve is not None:
-        body += markup.slot("breakeven") + markup.listing(answers(own.curve)) + markup.paragraph(fixed(own.curve))
+        body += markup.slot("breakeven") + markup.listing(f"{said}." for said in answers(own.curve))
+        body += markup.paragraph(f"{markup.sentence(fixed(own.curve))}", "note")
         figures["breakeven"] = curve_figure(own)
     return Card("specifications", "What matters: specifications", "What should hardware people improve?", body, figures)

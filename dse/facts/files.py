@@ -1,0 +1,64 @@
+"""Text files that people give us: read with a bound on their size, and refused with the place of what is no text."""
+
+import codecs
+import csv
+import io
+from pathlib import Path
+
+from dse.facts.errors import Mistake, SpecError
+
+TABLE = 50_000_000
+"""Bytes of a table of measurements or of points, at most."""
+
+TRACE = 2_000_000_000
+"""Bytes of a trace, at most: the five million rows that are read from one need about half of it."""
+
+_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(path: str | Path, most: int) -> str:
+    """Text of a file of at most `most` bytes in UTF-8; a larger one is not read into memory.
+
+    >>> read_text(__file__, 100)
+    Traceback (most recent call last):
+    ...
+    dse.facts.errors.SpecError: ... at most 100 are read
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            raw = stream.read(most + 1)
+            size = len(raw) if len(raw) <= most else max(Path(path).stat().st_size, len(raw))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise SpecError([Mistake(str(path), 0, 0, "", f"cannot be read: {why}")]) from error
+    if len(raw) > most:
+        raise SpecError([Mistake(str(path), 0, 0, "", f"has {size:,} bytes; at most {most:,} are read")])
+    if raw.startswith(_MARKS):
+        raise SpecError([Mistake(str(path), 1, 1, "", "is not UTF-8 text but UTF-16 or UTF-32: save it as UTF-8")])
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = _place(raw[: error.start])
+        raise SpecError([Mistake(str(path), line, column, "", "is not UTF-8 text")]) from error
+    if "\0" in text:
+        line, column = _place(raw[: raw.index(b"\0")])
+        raise SpecError([Mistake(str(path), line, column, "", "holds a NUL byte: this is not a text file")])
+    return text
+
+
+def table(text: str, name: str) -> list[tuple[int, list[str]]]:
+    r"""Rows of a CSV text with their line numbers; SpecError says where it is none.
+
+    >>> table("a,b\n1,2", "<text>")
+    [(1, ['a', 'b']), (2, ['1', '2'])]
+    """
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise SpecError([Mistake(name, max(reader.line_num, 1), 1, "", f"is not CSV: {error}")]) from error
+
+
+def _place(before: bytes) -> tuple[int, int]:
+    """Line and column, from 1, of the byte after these."""
+    return before.count(b"\n") + 1, len(before) - (before.rfind(b"\n") + 1) + 1

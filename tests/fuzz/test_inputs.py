@@ -1,0 +1,157 @@
+"""Broken inputs of every kind: refused with a message and a place, never a traceback, never a hang."""
+
+import importlib.util
+import resource
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dse.facts import files, measurements, traces
+from dse.facts.errors import SpecError
+from dse.facts.problem import load
+from dse.facts.reader import read
+from dse.facts.topology import load_topology
+
+
+def _mutate():
+    spec = importlib.util.spec_from_file_location("mutate", Path(__file__).with_name("mutate.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+mutate = _mutate()
+COUNT = 5000
+HUGE = 100_000_000
+
+
+def test_the_files_as_they_are_shipped_are_read(tmp_path):
+    for name, content, reader, _ in mutate.sources():
+        for beside in (mutate.ROOT / "dse/facts/catalog/workloads").glob("*.npz"):
+            (tmp_path / beside.name).write_bytes(beside.read_bytes())
+        (tmp_path / name).write_bytes(content)
+        reader(tmp_path / name)
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_no_broken_file_ends_in_a_traceback_or_hangs(part, tmp_path):
+    for name, content, reader in mutate.sample(COUNT // 5, seed=part):
+        wrong = mutate.judged(tmp_path, name, content, reader)
+        assert wrong is None, (name, wrong, content[:2000])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=st.text(max_size=80), place=st.integers(0, 100_000), source=st.sampled_from(mutate.sources()))
+def test_no_text_inserted_anywhere_ends_in_a_traceback(text, place, source, tmp_path_factory):
+    name, content, reader, _ = source
+    cut = place % (len(content) + 1)
+    broken = content[:cut] + text.encode("utf-8", "surrogatepass") + content[cut:]
+    assert mutate.judged(tmp_path_factory.getbasetemp(), name, broken, reader) is None
+
+
+HEAD = "version: 1\nname: bad\n"
+BOMBS = {
+    "aliases": "a: &a [x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)),
+    "an alias of itself": HEAD + "agents: &a {x: *a}\n",
+    "deep flow": HEAD + "question: " + "[" * 100_000,
+    "deep block": HEAD + "\n".join(" " * n + "a:" for n in range(1500)),
+    "many keys": HEAD + "".join(f"k{n}: 1\n" for n in range(90_000)),
+    "many agents": HEAD + "agents:\n" + "".join(f"  k{n}: 1\n" for n in range(90_000)),
+    "one long word": HEAD + "question: " + "x" * 1_900_000,
+    "a long unknown field": HEAD + "x" * 1_000_000 + ": 1\n",
+    "a long number": HEAD + "seed: " + "9" * 1_000_000,
+    "a number beyond all": HEAD + "load: 1e999999999 task/s\n",
+    "a python tag": HEAD + "question: !!python/object/apply:os.system [exit]\n",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_are_refused_in_little_time_and_memory(name, tmp_path):
+    path = tmp_path / "bomb.yaml"
+    path.write_text(BOMBS[name])
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with mutate.limited(20), pytest.raises(SpecError) as caught:
+        load(path)
+    assert "bomb.yaml:" in str(caught.value)
+    assert len(str(caught.value)) < 100_000
+    assert time.process_time() - began < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700_000
+
+
+@pytest.mark.parametrize(("suffix", "reader"), [("yaml", read), ("csv", measurements.read), ("graphml", load_topology)])
+def test_a_file_of_a_hundred_megabytes_is_refused_without_being_held(suffix, reader, tmp_path):
+    path = tmp_path / f"huge.{suffix}"
+    with path.open("wb") as stream:
+        stream.truncate(HUGE)
+    if suffix == "graphml":
+        text = (mutate.ROOT / "topologies" / "asymmetric.yaml").read_text()
+        path = tmp_path / "of.yaml"
+        path.write_text(text.replace("asymmetric.graphml", "huge.graphml"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SpecError, match="at most"):
+            reader(path)
+        assert tracemalloc.get_traced_memory()[1] < HUGE
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_device_that_never_ends_is_not_read():
+    with mutate.limited(5), pytest.raises(SpecError, match="at most"):
+        read("/dev/zero")
+
+
+ENTITY = """<?xml version="1.0"?><!DOCTYPE g [<!ENTITY a SYSTEM "file:///etc/hostname">%s]>
+<graphml xmlns="http://graphml.graphdrawing.org/xmlns">
+<graph edgedefault="undirected"><node id="&a;"/></graph></graphml>"""
+
+
+@pytest.mark.parametrize("extra", ["", '<!ENTITY b "&a;&a;">', '<!ENTITY % c "d">'])
+def test_graphml_with_entities_is_refused_before_anything_is_expanded(extra, tmp_path):
+    (tmp_path / "g.graphml").write_text(ENTITY % extra)
+    text = (mutate.ROOT / "topologies" / "asymmetric.yaml").read_text()
+    (tmp_path / "g.yaml").write_text(text.replace("asymmetric.graphml", "g.graphml"))
+    with pytest.raises(SpecError, match=r"g\.graphml:1:\d+  declares a DOCTYPE or an ENTITY"):
+        load_topology(tmp_path / "g.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: 1\nb: caf\xe9\n", ":2:7  is not UTF-8"),
+        ("a: 1\n".encode("utf-16"), ":1:1  is not UTF-8 text but UTF-16"),
+        (b"a: 1\nb: \x00\n", ":2:4  holds a NUL byte"),
+        (b"a: 1\na: 2\n", ":2:1  a  written twice, first in line 1"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_place(content, message, tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError) as caught:
+        read(path)
+    assert message in str(caught.value)
+
+
+def test_the_command_line_ends_with_code_2_and_no_traceback(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(b"version: 1\nname: \x00\xff")
+    done = subprocess.run([sys.executable, "-m", "dse.cli", "check", path], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "2:" in done.stderr
+
+
+def test_a_trace_with_a_broken_line_names_it(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_text(mutate.TRACES["mooncake.jsonl"] + "{" * 100_000 + "\n")
+    with pytest.raises(SpecError, match=":9:1"):
+        traces.read_trace(path)
+    assert files.TRACE > files.TABLE
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4e6
