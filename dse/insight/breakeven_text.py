@@ -3,15 +3,14 @@
 import csv
 import io
 from collections.abc import Sequence
-from textwrap import wrap
 
 import numpy as np
 
 from dse.facts import units
 from dse.insight import wording
 from dse.insight.breakeven import ASKED, ENTERS, Breakeven, Criterion, Crossing
-from dse.insight.table import WIDTH, Table, lines
-from dse.insight.varied import words
+from dse.insight.table import WIDTH, Table, lines, wrapped
+from dse.insight.paths import words
 
 DRAWN = 5
 """Points of the curve that the table of a terminal shows, evenly spread."""
@@ -22,10 +21,10 @@ BEYOND = 8.0
 
 def text(own: Breakeven) -> list[str]:
     """Break-even of one choice: the answer, the table, what is held fixed."""
-    made = [f"{own.choice}: at which {own.path} does it pay?", ""]
-    made += [line for said in answers(own) for line in _wrapped(said)]
+    made = [f"{own.choice}: at which {words(own.path)} ({own.path}) does it pay?", ""]
+    made += [line for said in answers(own) for line in wrapped("  ", said, "    ")]
     made += ["", *table(own), ""]
-    return [*made, *_wrapped(fixed(own)), *_wrapped(f"analytic estimate, prices {own.prices}")]
+    return [*made, *wrapped("  ", fixed(own), "    "), f"  analytic estimate, prices {own.prices}"]
 
 
 def answers(own: Breakeven) -> list[str]:
@@ -46,15 +45,25 @@ def _answer(own: Breakeven, item: Criterion) -> str:
         return f"the choice is {'cheaper' if item.always else 'dearer, or does not get there,'} at any value {tried}"
     if not item.crossings:
         return "neither side attains these levels at any value tried"
-    parts = [_crossed(own, crossing) for crossing in item.crossings]
-    return f"the choice {'does' if entry else 'is cheaper'} {'; '.join(parts)}"
+    spans = wording.listed(_spans(own, item.crossings))
+    within = max(max(one.high / one.value, one.value / one.low) - 1 for one in item.crossings)
+    jumps = [value(own, crossing.value) for crossing in item.crossings if crossing.jump]
+    how = f"; one side stops attaining the levels at {wording.listed(jumps)}" if jumps else ""
+    found = f"{spans} (known within {wording.percent(within)}, stated {value(own, own.base)}{how})"
+    return found if entry else f"the choice is cheaper {found}"
 
 
-def _crossed(own: Breakeven, crossing: Crossing) -> str:
-    side = "below" if crossing.pays_below else "above"
-    bracket = f"between {value(own, crossing.low)} and {value(own, crossing.high)}"
-    how = ", where one side stops attaining the levels" if crossing.jump else ""
-    return f"{side} {value(own, crossing.value)} ({bracket}{how}; stated {value(own, own.base)})"
+def _spans(own: Breakeven, crossings: Sequence[Crossing]) -> list[str]:
+    """Stretches of the number in which the choice pays."""
+    made, start = [], ""
+    for crossing in crossings:
+        here = value(own, crossing.value)
+        if not crossing.pays_below:
+            start = here
+        else:
+            made.append(f"between {start} and {here}" if start else f"below {here}")
+            start = ""
+    return [*made, f"above {start}"] if start else made
 
 
 def table(own: Breakeven) -> list[str]:
@@ -72,7 +81,7 @@ def fixed(own: Breakeven) -> str:
     mapped = ", ".join(value(own, number) for number in own.mapped)
     levels = "its latency over its target" if own.path.startswith(ASKED) else "its other objectives"
     return (
-        f"held fixed: everything but {own.path}; levels of a lettered design: {levels}, 5 % worse. Looked "
+        f"held fixed: everything but {words(own.path)}; levels of a lettered design: {levels}, 5 % worse. Looked "
         f"at: {own.designs[0]} architectures with the choice ({own.rows[0]} mapped systems) and {own.designs[1]} "
         f"without ({own.rows[1]}), {searched}; mappings chosen anew at {mapped}. A gain is the part of the first "
         "objective that the choice saves, or by how much it lies before the front of the others; only: the other side "
@@ -110,8 +119,3 @@ def csv_text(found: Sequence[Breakeven]) -> str:
                 numbers = (crossing.value, crossing.low, crossing.high)
                 writer.writerow(["crossing", *start, *(f"{number:.6g}" for number in numbers), "0"])
     return made.getvalue()
-
-
-def _wrapped(sentence: str) -> list[str]:
-    folded = wrap(sentence, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-    return [f"  {folded[0]}", *(f"    {line}" for line in folded[1:])]

@@ -10,6 +10,7 @@ from dse.insight.elasticity import STEP, Effect
 from dse.insight.front_picture import drawing
 from dse.insight.overturn import End
 from dse.insight.pamphlet import html_table, markdown_table, page
+from dse.insight.paths import words
 from dse.insight.said import Said
 from dse.insight.table import Table
 
@@ -93,7 +94,7 @@ def swing_table(own: Brief) -> Table:
 def effect_table(own: Brief) -> Table:
     """What a better specification would bring."""
     goals = [goal.column for goal in own.problem.objectives][:4]
-    rows = [(_plain(effect.name), effect.value, *(_moved(effect, goal) for goal in goals)) for effect in own.effects]
+    rows = [(words(effect.name), effect.value, *(_moved(effect, goal) for goal in goals)) for effect in own.effects]
     heads = [wording.metric_name(goal) for goal in goals]
     return Table((f"specification, {100 * STEP:.0f} % more", "now", *heads), tuple(rows), frozenset({0, 1}))
 
@@ -194,17 +195,6 @@ def _end(end: End, goals: Sequence[str], letters: dict[int, str]) -> str:
 
 def _moved(effect: Effect, goal: str) -> str:
     return f"{100 * effect.up.held.get(goal, 0.0):+.2g} %"
-
-
-def _plain(name: str) -> str:
-    """Path of a number of a device in words.
-
-    >>> _plain("devices.h200_sxm.memory.bandwidth")
-    'h200_sxm memory bandwidth'
-    """
-    return (
-        name.removeprefix("devices.").replace(".", " ").replace("scale_up", "scale-up").replace("scale_out", "network")
-    )
 
 
 def _shares(item: Candidate) -> list[tuple[str, float]]:

@@ -12,6 +12,7 @@ from dse.facts.levers import NONE
 from dse.facts.prices import PriceSet
 from dse.facts.problem import Problem, Range
 from dse.facts.quantities import Uncertain
+from dse.insight import paths
 from dse.insight.bill import RATES
 from dse.insight.wording import quantity
 from dse.search.fidelity.constants import band_of
@@ -58,17 +59,7 @@ class Unknown(NamedTuple):
         >>> unknown.label, unknown._replace(path="prices.memory.hbm3e").label
         ('decode time of h200_sxm', 'price of hbm3e')
         """
-        section, *rest = self.path.split(".")
-        if section == "time":
-            whom = rest[1] if len(rest) > 1 else "all devices"
-            return f"{rest[0]} time of {whom}"
-        if section == "agents":
-            return f"share of {rest[0]} tasks"
-        if section == "prices":
-            return f"price of {rest[1]}" if rest[0] == "memory" else RATE_WORDS.get(rest[0], rest[0].replace("_", " "))
-        if section == "devices" and rest[1:2] in (["price"], ["tco"]):
-            return f"price of {rest[0]}"
-        return " ".join(rest).replace("_", " ")
+        return paths.words(self.path)
 
     def words(self) -> str:
         """Range in words."""
@@ -77,22 +68,6 @@ class Unknown(NamedTuple):
             return f"{low:.2f}x to {high:.2f}x (1 σ)"
         first, last = quantity(low, self.unit), quantity(high, self.unit)
         return f"{first} to {last}, likely {quantity(likely, self.unit)}"
-
-
-RATE_WORDS: Mapping[str, str] = {
-    "electricity": "price of electricity",
-    "host_share": "price of the host",
-    "network_share": "price of the network",
-    "optics": "price of optics",
-    "switching": "price of switches",
-    "vendor_margin": "vendor's margin on memory",
-    "pue": "PUE",
-    "interest": "interest rate",
-    "depreciation": "economic life",
-    "spare_fraction": "spares",
-    "operations": "cost of operation",
-}
-"""Rate of a price set -> its name in sentences."""
 
 
 def unknowns(problem: Problem, devices: Iterable[str]) -> tuple[Unknown, ...]:

@@ -8,7 +8,7 @@ from dse.insight import wording
 from dse.insight.elasticity import Effect, Move, Tornado
 from dse.insight.specifications import Specifications
 from dse.insight.table import WIDTH, Table, lines, shortened
-from dse.insight.varied import words
+from dse.insight.paths import words
 
 FEW = 10
 """Effects shown unless all are asked for."""
@@ -101,7 +101,8 @@ def front_lines(own: Specifications) -> list[str]:
     made += [line[2:] for line in lines(Table(("specification", *heads), tuple(rows)), WIDTH + 2)]
     if own.unmoved:
         made += _wrapped(f"no effect: {', '.join(words(path) for path in own.unmoved)}")
-    made += _wrapped(
+    made += wrapped(
+        "  ",
         f"volume: change of the hypervolume, {own.hypervolume:.3f} {unit} now; {first}: at fixed levels of the other "
         f"objectives, 5 % worse than now, in the median over the front; {', '.join(letters)} +: {first} at the levels "
         f"of these designs with the specification raised; none: no longer attained. {own.rows} rows of the front and "
@@ -124,10 +125,3 @@ def change(share: float) -> str:
     if abs(share) < 5e-5:
         return "0"
     return f"{'+' if share > 0 else '−'}{wording.percent(abs(share))}"
-
-
-def _wrapped(sentence: str) -> Iterator[str]:
-    folded = wrap(sentence, WIDTH - 4, break_long_words=False, break_on_hyphens=False)
-    yield f"  {folded[0]}"
-    for line in folded[1:]:
-        yield f"    {line}"

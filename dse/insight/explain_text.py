@@ -6,7 +6,7 @@ from textwrap import wrap
 from dse.insight import wording
 from dse.insight.elasticity_text import effect_lines
 from dse.insight.explain import Change, ClassExplanation, Explanation
-from dse.insight.table import WIDTH, Table, lines, shortened
+from dse.insight.table import WIDTH, Table, lines, shortened, wrapped
 from dse.insight.terms import Section, Term
 from dse.search.fidelity.constants import band_of
 
@@ -125,13 +125,9 @@ def change_text(change: Change) -> list[str]:
     for word, own in (("before", change.before), ("after", change.after)):
         near = ", ".join(f"{limit.name} ({wording.percent(limit.slack)} left)" for limit in own.limits[:2])
         made += wrapped("  ", f"binds {word}: {near}")
-    for word, own in (("before", change.before), ("after", change.after)):
-        for item in own.classes:
-            top = item.sections["tpot"].terms[0]
-            made.append(f"  {item.name} decode step {word}: {top.name} {wording.percent(top.share or 0)}")
-    return made
-
-
-def wrapped(margin: str, sentence: str) -> list[str]:
-    """Sentence folded into lines."""
-    return [f"{margin}{line}" for line in wrap(sentence, WIDTH - len(margin), break_on_hyphens=False)]
+    made.append("")
+    bound = []
+    for old, new in zip(change.before.classes, change.after.classes, strict=True):
+        tops = [item.sections["tpot"].terms[0] for item in (old, new)]
+        bound.append((old.name, *(f"{top.name} {wording.percent(top.share or 0)}" for top in tops)))
+    return made + lines(Table(("largest part of TPOT", "before", "after"), tuple(bound), frozenset({0, 1, 2})))

@@ -73,3 +73,16 @@ def front_table(problem: Problem, front: ParetoSet, rows: Sequence[int], picks: 
         values = [wording.cell(float(columns[name][row]) / shown[name].size) for name in names]
         table.append((f"{label}  {wording.front_design(front, row, agents, short)}", *values))
     return Table((f"{'':{len(label) + 2}}design", *heads), tuple(table))
+
+
+def wrapped(margin: str, sentence: str, hanging: str | None = None) -> list[str]:
+    """Sentence folded into lines; those after the first begin with the hanging margin."""
+    after = margin if hanging is None else hanging
+    return wrap(
+        sentence,
+        WIDTH,
+        initial_indent=margin,
+        subsequent_indent=after,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -23,10 +23,10 @@ from dse.facts.problem import Problem
 from dse.facts.topology import load_topology
 from dse.insight import stretched
 from dse.insight.held import Scenario
+from dse.insight.paths import ANY
 from dse.physics.calibration import Calibration
 from dse.search.scoring.plan import Plan
 
-ANY = "*"
 SECTIONS = ("devices", "memories", "links", "prices", "serving")
 """Parts of a problem whose numbers have a path."""
 
@@ -190,34 +190,6 @@ def _recalibrated(known: Calibration, group: str, factor: float) -> Calibration:
         network = network._replace(**{name: getattr(network, name) * factor for name in _LINK_TIMES})
         overhead = overhead._replace(**{name: getattr(overhead, name) * factor for name in _OVERHEADS})
     return known._replace(linear=linear, attention=attention, experts=experts, network=network, overhead=overhead)
-
-
-def words(path: str) -> str:
-    """Path in words.
-
-    >>> words("devices.h200_sxm.memory.bandwidth"), words("devices.*.price"), words("prices.memory.hbm*")
-    ('h200_sxm memory bandwidth', 'price, all devices', 'price of memory hbm*')
-    """
-    section, _, rest = path.partition(".")
-    if section == "devices":
-        name, _, what = rest.partition(".")
-        text = what.removeprefix("tco.").replace(".", " ").replace("_", " ").removesuffix(" *")
-        return f"{text}, all devices" if name == ANY else f"{name} {text}"
-    if section == "prices":
-        return f"price of {rest.replace('.', ' ')}" if rest.startswith("memory.") else rest.replace("_", " ")
-    if section == "topologies":
-        name = rest.removesuffix(".hop_latency")
-        return "hop latency, all interconnects" if name == ANY else f"{name} hop latency"
-    if section == "calibration":
-        return {
-            "compute": "share of peak compute reached",
-            "memory": "share of memory bandwidth reached",
-            "network": "share of link bandwidth reached",
-            "overhead": "kernel and message start-up times",
-        }[rest]
-    if path in REGISTRY:
-        return f"{path.replace('.', ' ').replace('_', ' ')} (same price per part)"
-    return rest.replace(".", " ").replace("_", " ") if section in ("memories", "links", "agents") else path
 
 
 def _unknown(path: str) -> SpecError:

@@ -16,7 +16,7 @@ from dse.insight.report import markup, style
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened
 from dse.insight.specifications import Specification, Specifications, specifications
-from dse.insight.varied import words
+from dse.insight.paths import words
 
 MOST = 16
 """Specifications that are drawn."""
