@@ -116,6 +116,7 @@ def test_an_infeasible_study_names_the_nearest_design_and_what_would_do(folder):
     assert option
     text = dse("explain", "last:nearest", "--results", "other", folder=folder, code=1)
     assert "too little" in text
+    assert "no step of 10 % lets a mapping of this design meet every target" in text
 
 
 def test_mistakes_are_told_all_at_once_with_their_places(folder):

@@ -9,8 +9,8 @@ import numpy as np
 from dse.facts import units
 from dse.insight import wording
 from dse.insight.breakeven import ASKED, ENTERS, Breakeven, Criterion, Crossing
-from dse.insight.table import WIDTH, Table, lines, wrapped
 from dse.insight.paths import words
+from dse.insight.table import Table, lines, wrapped
 
 DRAWN = 5
 """Points of the curve that the table of a terminal shows, evenly spread."""
@@ -23,7 +23,7 @@ def text(own: Breakeven) -> list[str]:
     """Break-even of one choice: the answer, the table, what is held fixed."""
     made = [f"{own.choice}: at which {words(own.path)} ({own.path}) does it pay?", ""]
     made += [line for said in answers(own) for line in wrapped("  ", said, "    ")]
-    made += ["", *table(own), ""]
+    made += ["", "  advantage of the choice", *table(own), ""]
     return [*made, *wrapped("  ", fixed(own), "    "), f"  analytic estimate, prices {own.prices}"]
 
 
@@ -71,8 +71,7 @@ def table(own: Breakeven) -> list[str]:
     places = np.linspace(0, len(own.values) - 1, DRAWN).round().astype(int).tolist()
     heads = [value(own, own.values[place]) for place in places]
     rows = [(item.name, *(_gain(item.advantage[place]) for place in places)) for item in own.criteria]
-    head = f"advantage at {words(own.path)} of"
-    return [line[2:] for line in lines(Table((head, *heads), tuple(rows)), WIDTH + 2)]
+    return lines(Table((words(own.path), *heads), tuple(rows)))
 
 
 def fixed(own: Breakeven) -> str:

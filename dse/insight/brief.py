@@ -336,9 +336,8 @@ def _rests(opened: Opened, own: Candidate) -> list[Said]:
         )
     )
     if prices:
-        made.append(
-            said("prices", "The prices of {} are estimates, dated {}.", wording.listed(prices), opened.problem.prices.date)
-        )
+        text = "The prices of {} are estimates, dated {}."
+        made.append(said("prices", text, wording.listed(prices), opened.problem.prices.date))
     if strange:
         text = "The time model was fitted on {}; its constants stand in for {}."
         made.append(said("validity", text, wording.listed(sorted(fitted)), wording.listed(strange)))

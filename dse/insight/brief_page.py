@@ -185,7 +185,7 @@ def _or_none(value: float, unit: str) -> str:
 def _end(end: End, goals: Sequence[str], letters: dict[int, str]) -> str:
     """What becomes of the design at one end."""
     place = max(range(len(goals)), key=lambda column: abs(end.changes[column]))
-    change = f"{wording.metric_name(goals[place])} {100 * end.changes[place]:+.2g} %"
+    change = f"{wording.metric_name(goals[place])} {wording.change(end.changes[place])}"
     if abs(end.changes[place]) < 5e-4:
         change = "unchanged"
     if not end.feasible:
@@ -194,7 +194,7 @@ def _end(end: End, goals: Sequence[str], letters: dict[int, str]) -> str:
 
 
 def _moved(effect: Effect, goal: str) -> str:
-    return f"{100 * effect.up.held.get(goal, 0.0):+.2g} %"
+    return wording.change(effect.up.held.get(goal, 0.0))
 
 
 def _shares(item: Candidate) -> list[tuple[str, float]]:

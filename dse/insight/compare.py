@@ -162,12 +162,14 @@ def sentences(found: Comparison) -> list[tuple[str, str]]:
     said = []
     for verdict in ("better", "worse"):
         names = [
-            f"{wording.metric_name(name)} {float(own['ratio']):.2f}x"
+            f"{wording.metric_name(name)} {wording.cell(float(own['ratio']))}x"
             for name, own in ranked
             if own["verdict"] == verdict
         ]
         said.append((verdict, ", ".join(names) or "in nothing that is compared"))
-    cause = next((str(own["cause"]) for _, own in ranked if own["cause"]), "")
+    cause = next(
+        (f"{wording.metric_name(name)} changes most by {own['cause']}" for name, own in ranked if own["cause"]), ""
+    )
     return [*said, ("cause", cause)] if cause else said
 
 
@@ -187,10 +189,10 @@ def tables(found: Comparison, whole: bool = False) -> list[Table]:
     for name, own in found.metrics.items():
         shown = wording.display(name, str(own["unit"]))
         values = [wording.cell(float(own[side]) / shown.size) for side in ("first", "second")]
-        ratio, verdict = f"{float(own['ratio']):.2f}x", str(own["verdict"])
+        ratio, verdict = f"{wording.cell(float(own['ratio']))}x", str(own["verdict"])
         text = str(own["cause"]) if whole else shortened(str(own["cause"]), room)
         rows.append((wording.heading(name, str(own["unit"])), *values, ratio, verdict, text))
-    choices = tuple((name.replace("_", " "), *pair) for name, pair in found.choices.items())
+    choices = tuple((wording.lever_name(name), *pair) for name, pair in found.choices.items())
     return [
         Table(("choice", *head), choices),
         Table(("metric", *head, "ratio", "", "largest change"), tuple(rows), frozenset({0, 4, 5})),

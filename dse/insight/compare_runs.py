@@ -199,6 +199,8 @@ def differing(first: Any, second: Any, path: str = "") -> Iterator[tuple[str, tu
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return "present"
+    if isinstance(value, list | tuple):
+        return wording.listed([str(item) for item in value]) or "none"
     return "absent" if value is None else str(value)
 
 
@@ -208,7 +210,7 @@ def sentences(found: RunComparison) -> list[tuple[str, str]]:
     volume, unit = found.volume, f"decades^{len(found.goals)}"
     ratio = volume[1] / volume[0] if volume[0] else float("inf")
     shares = [wording.percent(part) for part in (*found.covered, *found.own)]
-    values = f"{one} {volume[0]:.4g}, {two} {volume[1]:.4g} {unit}, ratio {ratio:.3f}"
+    values = f"{one} {volume[0]:.4g}, {two} {volume[1]:.4g} {unit}, ratio {wording.cell(ratio)}"
     rows = [
         f"{member:,} of {size:,} rows of {name}"
         for member, size, name in zip(found.members, found.sizes, found.names, strict=True)
@@ -258,9 +260,9 @@ def tables(found: RunComparison, most: int = 12) -> list[Table]:
         ratio = pair[1] / pair[0]
         better = "same" if abs(ratio - 1) < 1e-9 else "better" if (ratio > 1) == goal.maximize else "worse"
         cells = [wording.cell(value / unit) for value in pair]
-        best.append((wording.heading(goal.name, goal.unit), *cells, f"{ratio:.3f}x", better))
+        best.append((wording.heading(goal.name, goal.unit), *cells, f"{wording.cell(ratio)}x", better))
     rows = [
-        (item.lever, item.choice, wording.percent(item.first), wording.percent(item.second))
+        (wording.lever_name(item.lever), item.choice, wording.percent(item.first), wording.percent(item.second))
         for item in found.frequencies[:most]
     ]
     return [

@@ -42,7 +42,7 @@ class Move(NamedTuple):
     """Relative change of the first objective with the best of the design's own mappings whose other objectives are no
     worse than before; None where none of them meets the targets [1]."""
     broken: tuple[str, ...]
-    """Limits that the held mapping then violates, in words."""
+    """Limits that the held mapping then violates and did not before, in words."""
 
 
 class Effect(NamedTuple):
@@ -141,7 +141,8 @@ def _move(stated: Metrics, changed: Metrics, goals: Sequence[Goal]) -> Move:
         open_ = changed.feasible
     best = float(after[open_, 0].min()) if open_.any() else None
     remapped = None if best is None else abs(best) / abs(before[0]) - 1
-    return Move(held, remapped, tuple(_broken(changed)))
+    missed = set(_broken(stated))
+    return Move(held, remapped, tuple(limit for limit in _broken(changed) if limit not in missed))
 
 
 def no_worse(points: FloatArray, limit: FloatArray) -> BoolArray:

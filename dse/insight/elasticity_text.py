@@ -1,14 +1,13 @@
 """What specifications are worth, as tables of one hundred characters."""
 
 import math
-from collections.abc import Iterator, Sequence
-from textwrap import wrap
+from collections.abc import Sequence
 
 from dse.insight import wording
 from dse.insight.elasticity import Effect, Move, Tornado
-from dse.insight.specifications import Specifications
-from dse.insight.table import WIDTH, Table, lines, shortened
 from dse.insight.paths import words
+from dse.insight.specifications import Specifications
+from dse.insight.table import WIDTH, Table, lines, shortened, wrapped
 
 FEW = 10
 """Effects shown unless all are asked for."""
@@ -34,10 +33,13 @@ def effect_lines(own: Tornado, every: bool = False) -> list[str]:
         f"if one number were {percent} less (−) or more (+): effect on the objectives at the same mapping",
         *effect_table(own, shown),
     ]
-    made += notes(own, shown)
+    if any(move.remapped is not None for effect in own.effects for move in (effect.down, effect.up)):
+        made += notes(own, shown)
+    else:
+        made += wrapped("  ", f"no step of {percent} lets a mapping of this design meet every target", "    ")
     still = [words(name) for name in own.unmoved]
     if every and still:
-        made += _wrapped(f"no effect: {', '.join(still)}")
+        made += wrapped("  ", f"no effect: {', '.join(still)}", "    ")
     if not every:
         rest = len(own.effects) - len(shown)
         made.append(f"{rest} smaller effects, {len(still)} numbers without any: --effects")
@@ -53,7 +55,7 @@ def effect_table(own: Tornado, shown: Sequence[Effect]) -> list[str]:
     for effect in shown:
         cells = []
         for goal in own.goals[:GOALS]:
-            cells += [change(effect.down.held[goal.name]), change(effect.up.held[goal.name])]
+            cells += [wording.change(effect.down.held[goal.name]), wording.change(effect.up.held[goal.name])]
         rows.append((shortened(words(effect.name), NAME), *cells))
     return [line[2:] for line in lines(Table(("number", *heads), tuple(rows)), WIDTH + 2)]
 
@@ -66,7 +68,7 @@ def notes(own: Tornado, shown: Sequence[Effect]) -> list[str]:
         for sign, move in (("−", effect.down), ("+", effect.up)):
             said = _beyond(move, first)
             if said:
-                made += _wrapped(f"{words(effect.name)} {sign}{100 * own.step:.0f} %: {said}")
+                made += wrapped("  ", f"{words(effect.name)} {sign}{100 * own.step:.0f} %: {said}", "    ")
     return made
 
 
@@ -76,7 +78,7 @@ def _beyond(move: Move, first: str) -> str:
     if move.remapped is None:
         return f"{missed}; no mapping of this design meets every target"
     if move.broken or abs(move.remapped - move.held[first]) > APART:
-        tuned = f"tuned mapping: {_head(first)} {change(move.remapped)}"
+        tuned = f"tuned mapping: {_head(first)} {wording.change(move.remapped)}"
         return f"{missed}; {tuned}" if missed else tuned
     return missed
 
@@ -100,28 +102,18 @@ def front_lines(own: Specifications) -> list[str]:
         rows.append((shortened(words(item.path), NAME), *moves, *costs))
     made += [line[2:] for line in lines(Table(("specification", *heads), tuple(rows)), WIDTH + 2)]
     if own.unmoved:
-        made += _wrapped(f"no effect: {', '.join(words(path) for path in own.unmoved)}")
+        made += wrapped("  ", f"no effect: {', '.join(words(path) for path in own.unmoved)}", "    ")
     made += wrapped(
         "  ",
         f"volume: change of the hypervolume, {own.hypervolume:.3f} {unit} now; {first}: at fixed levels of the other "
         f"objectives, 5 % worse than now, in the median over the front; {', '.join(letters)} +: {first} at the levels "
         f"of these designs with the specification raised; none: no longer attained. {own.rows} rows of the front and "
         f"{own.near} near misses were scored again with their mappings, no new search: gains are lower bounds. Device "
-        f"specifications change at unchanged prices. Analytic estimate, prices {own.prices}"
+        f"specifications change at unchanged prices. Analytic estimate, prices {own.prices}",
+        "    ",
     )
     return made
 
 
 def _attained(share: float) -> str:
-    return "none" if math.isinf(share) else change(share)
-
-
-def change(share: float) -> str:
-    """Relative change with its sign.
-
-    >>> change(-0.0851), change(0.123), change(2e-5)
-    ('−8.5 %', '+12 %', '0')
-    """
-    if abs(share) < 5e-5:
-        return "0"
-    return f"{'+' if share > 0 else '−'}{wording.percent(abs(share))}"
+    return "none" if math.isinf(share) else wording.change(share)

@@ -43,7 +43,7 @@ def model_error() -> str:
     """Error bands of the time model on devices and models that its fit has not seen."""
     words = {"prefill": "a prefill pass", "decode": "a decode step", "tpot": "TPOT", "ttft": "TTFT under load"}
     bands = {said: band_of(time) for time, said in words.items()}  # type: ignore[arg-type]
-    shown = [f"{said} {100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} %" for said, (low, high) in bands.items()]
+    shown = [f"{said} {wording.band(low, high)}" for said, (low, high) in bands.items()]
     return f"model error, two thirds of unseen cases: {'; '.join(shown)}"
 
 
@@ -127,7 +127,7 @@ def change_text(change: Change) -> list[str]:
         made += wrapped("  ", f"binds {word}: {near}")
     made.append("")
     bound = []
-    for old, new in zip(change.before.classes, change.after.classes, strict=True):
-        tops = [item.sections["tpot"].terms[0] for item in (old, new)]
-        bound.append((old.name, *(f"{top.name} {wording.percent(top.share or 0)}" for top in tops)))
+    for pair in zip(change.before.classes, change.after.classes, strict=True):
+        tops = [item.sections["tpot"].terms[0] for item in pair]
+        bound.append((pair[0].name, *(f"{top.name} {wording.percent(top.share or 0)}" for top in tops)))
     return made + lines(Table(("largest part of TPOT", "before", "after"), tuple(bound), frozenset({0, 1, 2})))

@@ -47,7 +47,7 @@ def words(path: str) -> str:
     name, _, what = rest.partition(".")
     if path in REGISTRY:
         return f"{_spaced(path)} (same price per part)"
-    if section == "devices" and what.partition(".")[0] == "price" or what == "tco.hyperscaler":
+    if (section == "devices" and what.partition(".")[0] == "price") or what == "tco.hyperscaler":
         return "price, all devices" if name == ANY else f"price of {name}"
     if section in ("devices", "memories", "links"):
         return _of(name, _spaced(what.removeprefix("tco.")).removesuffix(" *"), section)
@@ -61,7 +61,7 @@ def words(path: str) -> str:
         return f"{name} time of {what or 'all devices'}"
     if section == "agents":
         return _asked(name, what)
-    return path if section == "serving" else _spaced(rest)
+    return _spaced(path if section == "serving" else rest)
 
 
 def _of(name: str, what: str, kind: str) -> str:

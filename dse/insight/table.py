@@ -1,6 +1,7 @@
 """Tables for a terminal: at most eight columns, one hundred characters, units in the header."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 from dse.facts.problem import Problem

@@ -18,12 +18,11 @@ import numpy as np
 
 from dse.facts import places
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.levers import NATIVE, NONE, REGISTRY
+from dse.facts.levers import NATIVE, NONE
 from dse.facts.problem import Problem
 from dse.facts.topology import load_topology
 from dse.insight import stretched
 from dse.insight.held import Scenario
-from dse.insight.paths import ANY
 from dse.physics.calibration import Calibration
 from dse.search.scoring.plan import Plan
 

@@ -77,7 +77,7 @@ def ties(front: ParetoSet, picks: Sequence[Pick]) -> list[Sentence]:
         for one, two, ratio in zip(picks[:-1], picks[1:], scores[1:] / scores[:-1], strict=True)
         if (ratio >= low).all() and (ratio <= high).all()
     ]
-    error = f"model error on unseen devices {100 * (low - 1):+.0f} to {100 * (high - 1):+.0f} % of a decode step"
+    error = f"model error on unseen devices {wording.band(low, high)} of a decode step"
     return [Sentence("ties", f"{', '.join(near)} ({error})")] if near else [Sentence("ties", f"none ({error})")]
 
 
@@ -136,7 +136,7 @@ def binding(front: ParetoSet, pick: Pick) -> Sentence:
     found = limits(columns, pick.row)
     near = [f"{limit.name} ({wording.percent(limit.slack)} left)" for limit in found if limit.slack < CLOSE]
     following = [limit for limit in found if limit.slack >= CLOSE][:1]
-    text = f"{pick.letter}: {wording.listed(near)}" if near else f"{pick.letter}: no limit within {wording.percent(CLOSE)}"
+    text = f"{pick.letter}: {wording.listed(near) if near else f'no limit within {wording.percent(CLOSE)}'}"
     text += "".join(f"; next {limit.name}, {wording.percent(limit.slack)} away" for limit in following)
     decode = float(columns["decode_cost"][pick.row]) / float(columns["cost"][pick.row])
     return Sentence("what binds", f"{text}; decode is {wording.percent(decode)} of the cost")

@@ -116,6 +116,26 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if abs(share) < 0.995 else f"{100 * share:.0f} %"
 
 
+def change(share: float) -> str:
+    """Relative change with its sign.
+
+    >>> change(-0.0851), change(0.123), change(2e-5)
+    ('−8.5 %', '+12 %', '0')
+    """
+    if abs(share) < 5e-5:
+        return "0"
+    return f"{'+' if share > 0 else '−'}{percent(abs(share))}"
+
+
+def band(low: float, high: float, between: str = "to") -> str:
+    """Two factors around one as changes in percent.
+
+    >>> band(0.84, 1.08)
+    '−16 to +8 %'
+    """
+    return f"{100 * (low - 1):+.0f} {between} {100 * (high - 1):+.0f} %".replace("-", "−")
+
+
 def metric(name: str, unit: str, value: float) -> str:
     """One metric with its name and unit.
 
@@ -146,6 +166,22 @@ def heading(name: str, unit: str) -> str:
         return HEADINGS[name]
     own = display(name, unit).name
     return (metric_name(name) + ("" if own == "1" else f" {own}")).replace(" /", "/")
+
+
+ACRONYMS = {"tp": "TP", "pp": "PP", "ep": "EP", "cp": "CP", "dp": "DP", "moe": "MoE", "kv": "KV", "dtype": "format"}
+"""Parts of the names of levers and mappings that are written otherwise."""
+
+
+def lever_name(name: str) -> str:
+    """Lever, or how a class of agents uses the system, in words.
+
+    >>> lever_name("prefill.second_device"), lever_name("kv_dtype"), lever_name("web_use.decode.attention_dp")
+    ('prefill second device', 'KV format', 'web_use decode attention DP')
+    """
+    agent, _, rest = name.partition(".")
+    own = "" if name in REGISTRY or not rest else f"{agent} "
+    words = (rest if own else name).replace(".", " ").replace("_", " ").split()
+    return own + " ".join(ACRONYMS.get(word, word) for word in words)
 
 
 def listed(words: Sequence[str]) -> str:

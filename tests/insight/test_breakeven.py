@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from dse.cli import app
 from dse.facts.errors import SpecError
 from dse.insight import breakeven_text
-from dse.insight.breakeven import ENTERS, Span, breakeven
+from dse.insight.breakeven import ENTERS, Criterion, Crossing, Span, breakeven
 from dse.insight.choices import choice, sides
 from dse.insight.questions import QUESTIONS, asked
 
@@ -67,12 +68,24 @@ def test_the_text_says_what_is_held_fixed(found):
     text = breakeven_text.text(found)
     assert max(map(len, text)) <= 100
     whole = " ".join(" ".join(text).split())
-    for words in ("held fixed", "not a new search", "analytic estimate", f"everything but {PRICE}"):
+    for words in ("held fixed", "not a new search", "analytic estimate", "everything but price of h200_sxm", PRICE):
         assert words in whole
     rows = list(csv.DictReader(io.StringIO(breakeven_text.csv_text([found]))))
     assert {row["kind"] for row in rows} <= {"curve", "crossing"}
     assert sum(row["kind"] == "curve" for row in rows) == SPAN.steps * len(found.criteria)
     assert json.loads(json.dumps(found.json(), allow_nan=False))["path"] == PRICE
+
+
+def test_several_crossings_read_as_stretches(found):
+    steps = ((1.0, False), (2.0, True), (4.0, False))
+    crossings = tuple(Crossing(0.99 * at, at, 1.01 * at, below, at == 4.0) for at, below in steps)
+    two = replace(
+        found, unit="$", base=3.0, criteria=(Criterion("A", (), crossings), Criterion("B", (), crossings[1:]))
+    )
+    inside, outside = breakeven_text.answers(two)
+    assert "cheaper between 1 $ and 2 $ and above 4 $ (known within 1 %, stated 3 $" in inside
+    assert "stops attaining the levels at 4 $" in inside
+    assert "cheaper below 2 $ and above 4 $" in outside
 
 
 @pytest.mark.parametrize(

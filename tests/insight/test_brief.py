@@ -29,7 +29,7 @@ def close(text: str, known: list[float]) -> bool:
     written = float(text.replace(",", ""))
     digits = len(text.partition(".")[2])
     scales = [10.0**power for power in (-15, -12, -9, -6, -3, 0, 2, 3, 6, 9, 12)]
-    scales += [3600, 3.6e6, 1 / 86_400, 1 / 60]  # $/h, $/kWh, days, minutes
+    scales += [3600, 3.6e6, 1 / 86_400, 1 / 60, 1 / (365 * 86_400)]  # $/h, $/kWh, days, minutes, years
     room = 0.51 * 10.0**-digits if digits or abs(written) < 1000 else 0.005 * written
     return any(abs(value * scale - written) <= room for value in known for scale in scales)
 

@@ -109,6 +109,9 @@ def test_ratios_have_a_direction_and_equal_designs_none(single):
     assert found.metrics["cost"]["verdict"] == "worse"
     assert found.metrics["cost"]["ratio"] > 1
     assert "$/task" in str(found.metrics["cost"]["cause"])
+    said = dict(compare.sentences(found))
+    assert " changes most by " in said["cause"]
+    assert all("." not in name for name, *_ in compare.tables(found)[0].rows)
     same = compare.compare((opened, 0), (opened, 0), ("A", "A"))
     assert same.choices == {}
     assert {row["verdict"] for row in same.metrics.values()} <= {compare.SAME}

@@ -1,7 +1,7 @@
 """The card of the specifications holds what its data say, escaped, with figures that carry unit, study and date."""
 
+from dse.insight.paths import words
 from dse.insight.report.cards import specifications as card
-from dse.insight.varied import words
 
 
 def test_the_card_shows_the_largest_shift_first(run):

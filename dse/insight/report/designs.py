@@ -60,7 +60,9 @@ class Table:
             "lines": self.lines,
             "measures": [measure._asdict() for measure in self.measures],
             "values": self.values,
-            "levers": {name: {"label": lever_name(name), **_coded(words)} for name, words in self.levers.items()},
+            "levers": {
+                name: {"label": wording.lever_name(name), **_coded(words)} for name, words in self.levers.items()
+            },
             "hover": self.hover,
         }
 
@@ -129,15 +131,6 @@ def data(scene: Scene) -> Table:
 def differing(table: Table) -> list[str]:
     """Levers that take more than one value among the listed designs."""
     return [name for name, words in table.levers.items() if len(set(words)) > 1]
-
-
-def lever_name(name: str) -> str:
-    """Lever in words.
-
-    >>> lever_name("prefill.second_device")
-    'prefill second device'
-    """
-    return name.replace(".", " ").replace("_", " ").replace("dtype", "format").replace("kv ", "KV ")
 
 
 def order(name: str, words: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from dse.insight import wording
-from dse.insight.report import designs
 from dse.insight.report.cards import history
 from dse.insight.report.scene import Scene
 from dse.insight.verdict import CLOSE, LIMITS
@@ -57,7 +56,7 @@ def edges(scene: Scene) -> Check:
                 found.setdefault(axis.name, []).append(pick.letter)
     if not found:
         return Check("axes", "pass", "no lettered design stands at the upper end of a lever")
-    words = "; ".join(f"{designs.lever_name(name)} ({', '.join(who)})" for name, who in found.items())
+    words = "; ".join(f"{wording.lever_name(name)} ({', '.join(who)})" for name, who in found.items())
     return Check("axes", "look", f"designs at the upper end of a lever, which could be widened: {words}")
 
 
@@ -70,7 +69,7 @@ def settled(scene: Scene) -> Check:
         taken = np.unique(rows[active[:, place], place])
         if len(axis.choices) > 1 and len(taken) == 1:
             choice = wording.lever_word(axis.name, axis.choices[int(taken[0])])
-            same.append(f"{designs.lever_name(axis.name)} {choice}")
+            same.append(f"{wording.lever_name(axis.name)} {choice}")
     if not same:
         return Check("levers", "pass", "every lever takes several values on the front")
     return Check("levers", "look", f"the same on the whole front, so the study could hold it: {', '.join(same)}")

@@ -1,12 +1,18 @@
 """The numbers behind each card: every figure may be judged without looking at it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from dse.facts.problem import load
+from dse.insight import wording
+from dse.insight.notebook import explore
 from dse.insight.report import designs, health
 from dse.insight.report.cards import choices, history, knees, parallel, pareto, plane, sources, terms, topology, tray
 from dse.insight.report.cards import verdict as verdict_card
 from dse.insight.report.importance import importance
+from dse.insight.report.scene import Scene
 from dse.search import pareto as sets
 
 
@@ -31,6 +37,27 @@ def test_table_lists_the_front_in_shown_units(scene):
     assert table.values["cost"][cheapest] == pytest.approx(scene.front.objectives(0)["cost"], rel=1e-3)
     assert table.values["tpot"][cheapest] == pytest.approx(1e3 * scene.values("tpot")[0], rel=1e-3)
     assert set(table.letters) - {""} == {pick.letter for pick in scene.picks}
+
+
+def test_page_and_terminal_round_to_the_same_digits(scene):
+    """The page rounds once: what it holds must lead to the cells of the terminal's tables."""
+    table = designs.data(scene)
+    for goal in scene.goals:
+        size = wording.display(goal.name, goal.unit).size
+        exact = scene.values(goal.name, scene.rows) / size
+        held = np.array(table.values[goal.name])
+        lettered = [place for place, letter in enumerate(table.letters) if letter]
+        assert [wording.cell(held[place]) for place in lettered] == [wording.cell(exact[place]) for place in lettered]
+        assert np.allclose(held, exact, rtol=1e-6)
+
+
+def test_scored_designs_include_an_unfinished_batch(tmp_path):
+    """A budget that ends within a batch leaves designs in the tail of the archive; the page counts them."""
+    study = Path(__file__).parents[2] / "studies" / "small.yaml"
+    made = explore(load(study, {"budget": "20 evaluations"}), results=tmp_path, workers=1)
+    ledger = Scene(made.opened).ledger
+    assert ledger is not None
+    assert len(ledger.rows) == made.opened.run.summary["evaluations"]
 
 
 def test_map_density_counts_every_feasible_point(scene):

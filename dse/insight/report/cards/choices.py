@@ -61,7 +61,7 @@ def data(scene: Scene) -> Choices:
     )
     return Choices(
         scene.note,
-        tuple(designs.lever_name(axes[lever].name) for lever in named),
+        tuple(wording.lever_name(axes[lever].name) for lever in named),
         tuple(designs.label(goal.name, "").rpartition(" [")[0] for goal in scene.goals),
         share[order],
         best,
@@ -115,5 +115,5 @@ def card(scene: Scene) -> Card:
             leading.append(f"{objective}: {own.levers[place]}, good designs take {own.best[place][column]}")
         else:
             leading.append(f"{objective}: no lever stands out from chance in this sample")
-    body = markup.paragraph(said, "lead") + markup.listing(leading) + markup.slot("choices")
+    body = markup.paragraph(said, "lead") + markup.listing(map(markup.sentence, leading)) + markup.slot("choices")
     return Card("choices", "What matters: choices", "Which lever mattered?", body, {"choices": figure(own)})

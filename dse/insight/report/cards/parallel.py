@@ -9,6 +9,7 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.graph_objects import Figure
 
+from dse.insight import wording
 from dse.insight.report import designs, markup, style
 from dse.insight.report.card import Card
 from dse.insight.report.designs import Table
@@ -70,7 +71,7 @@ def lever(table: Table, name: str, short: Mapping[str, str]) -> Axis:
     place = {word: float(number) for number, word in enumerate(order)}
     values = tuple(place[word] for word in table.levers[name])
     words = tuple(short.get(word, word) for word in order)
-    return Axis(name, designs.lever_name(name), values, tuple(place.values()), words)
+    return Axis(name, wording.lever_name(name), values, tuple(place.values()), words)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -116,7 +117,7 @@ def card(scene: Scene) -> Card:
     """Card of the parallel axes."""
     own = data(scene)
     table = designs.data(scene)
-    same = [f"{designs.lever_name(name)} {words[0]}" for name, words in table.levers.items() if len(set(words)) == 1]
+    same = [f"{wording.lever_name(name)} {words[0]}" for name, words in table.levers.items() if len(set(words)) == 1]
     said = "Drag along an axis to keep the designs that pass there; the map follows, and its selection shows here."
     fixed = f" The same on the whole front: {', '.join(same)}." if same else ""
     rows = [(axis.label, counts(axis)) for axis in own.axes if axis.key in table.levers]

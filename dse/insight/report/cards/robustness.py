@@ -100,6 +100,6 @@ def card(opened: Opened) -> Card:
         )
     ]
     said = f"Balanced designs among the robust ones: {', '.join(own.robust)}."
-    body = markup.slot(KEY) + markup.paragraph(said) + markup.table(header, rows, words=(0, 1))
+    body = markup.slot(KEY) + markup.paragraph(said) + markup.table(header, rows, words=(0, 1), kind="designs")
     body += markup.paragraph(f"{own.about}.", "note")
     return Card(KEY, "Robustness", "Does it survive what is not known?", body, {KEY: figure(own)})

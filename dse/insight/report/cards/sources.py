@@ -130,4 +130,4 @@ def card(scene: Scene) -> Card:
 
 
 def _spread(own: Error) -> str:
-    return f"{100 * (own.low - 1):+.0f} and {100 * (own.high - 1):+.0f} %"
+    return wording.band(own.low, own.high, "and")

@@ -10,13 +10,12 @@ from dse.insight import wording
 from dse.insight.breakeven import Breakeven, Span, breakeven
 from dse.insight.breakeven_text import answers, fixed
 from dse.insight.choices import choice, sides
-from dse.insight.elasticity_text import change
+from dse.insight.paths import words
 from dse.insight.questions import asked
 from dse.insight.report import markup, style
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened
 from dse.insight.specifications import Specification, Specifications, specifications
-from dse.insight.paths import words
 
 MOST = 16
 """Specifications that are drawn."""
@@ -77,7 +76,7 @@ def figure(own: Data) -> Figure:
         height=170 + 26 * max(len(shown), 3),
         barmode="overlay",
         bargap=0.25,
-        xaxis=style.axis(f"change of the hypervolume [{style.power(unit)}]", tickformat="~g"),
+        xaxis=style.axis(f"hypervolume [{style.power(unit)}]", tickformat="~g"),
         yaxis={"automargin": True, "ticks": ""},
         legend={"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         margin={"l": 40, "r": 16, "t": 62, "b": 96},
@@ -86,7 +85,9 @@ def figure(own: Data) -> Figure:
 
 def _said(item: Specification, side: str) -> str:
     shift = getattr(item, side)
-    return f"{shift.hypervolume:+.3g} decades, {change(shift.cost)} at fixed levels of the other objectives"
+    return (
+        f"{shift.hypervolume:+.3g} of hypervolume, {wording.change(shift.cost)} at fixed levels of the other objectives"
+    )
 
 
 def curve_figure(own: Data) -> Figure:
@@ -126,7 +127,7 @@ def table(own: Data) -> str:
     rows = [
         (
             words(item.path),
-            f"{item.up.hypervolume:+.3g}",
+            f"{item.up.hypervolume:+.3g}".replace("-", "−"),
             _percent(item.up.cost),
             *(_percent(item.up.knees[place]) for place in range(len(letters))),
         )
@@ -150,7 +151,7 @@ def _lead(shifts: Specifications) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return "not attained" if share == float("inf") else change(share)
+    return "not attained" if share == float("inf") else wording.change(share)
 
 
 def card(opened: Opened) -> Card:
@@ -169,7 +170,7 @@ def card(opened: Opened) -> Card:
         body += markup.paragraph(f"No effect on the front: {', '.join(words(path) for path in shifts.unmoved)}.")
     figures = {"specifications": figure(own)}
     if own.curve is not None:
-        body += markup.slot("breakeven") + markup.listing(f"{said}." for said in answers(own.curve))
+        body += markup.slot("breakeven") + markup.listing(map(markup.sentence, answers(own.curve)))
         body += markup.paragraph(f"{markup.sentence(fixed(own.curve))}", "note")
         figures["breakeven"] = curve_figure(own)
     return Card("specifications", "What matters: specifications", "What should hardware people improve?", body, figures)

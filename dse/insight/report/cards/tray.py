@@ -28,7 +28,7 @@ def data(scene: Scene) -> Tray:
         (item.label, *(wording.cell(table.values[item.key][place]) for place in places)) for item in table.measures
     ]
     levers = [
-        (designs.lever_name(name), *(words[place] for place in places))
+        (wording.lever_name(name), *(words[place] for place in places))
         for name, words in table.levers.items()
         if len({words[place] for place in places}) > 1
     ]

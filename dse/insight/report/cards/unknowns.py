@@ -98,7 +98,7 @@ def card(opened: Opened) -> Card:
         "the share of the variance that stays when everything but this number is known. Shares of one objective may "
         "add up to more than 100 % where unknowns act together."
     )
-    body = markup.slot(KEY) + markup.paragraph(own.advice) + markup.table(header, rows, words=(0, 1))
+    body = markup.slot(KEY) + markup.paragraph(own.advice) + markup.table(header, rows, words=(0, 1), kind="ranges")
     body += markup.paragraph(reading, "note")
     return Card(KEY, "What matters: unknowns", "What should we measure?", body, {KEY: figure(own)})
 
