@@ -9,8 +9,8 @@ from dse.commands import terminal
 from dse.commands.run import AsJson, Results
 
 if TYPE_CHECKING:
-    from dse.insight.questions import Asked
     from dse.insight.runs import Opened
+    from dse.insight.sensitivity.questions import Asked
 
 BREAKEVEN_EXAMPLES = terminal.examples(
     "dse breakeven last --question optics",
@@ -39,11 +39,11 @@ def breakeven(
     as_json: AsJson = False,
 ) -> None:
     """Find where a choice pays: the price, specification or workload at which it equals the rest, and the curve."""
-    from dse.insight import breakeven_text, questions
-    from dse.insight.breakeven import breakeven as compute
-    from dse.insight.choices import choice, sides
     from dse.insight.runs import open_run
-    from dse.insight.searching import searcher
+    from dse.insight.sensitivity import breakeven_text, questions
+    from dse.insight.sensitivity.breakeven import breakeven as compute
+    from dse.insight.sensitivity.choices import choice, sides
+    from dse.insight.sensitivity.searching import searcher
     from dse.search.budget import budget
 
     opened = open_run(run, results)
@@ -71,8 +71,8 @@ def breakeven(
 
 def _stated(lever: str, price: str, span: str) -> "Asked":
     """Break-even as typed."""
-    from dse.insight.breakeven import Span
-    from dse.insight.questions import Asked
+    from dse.insight.sensitivity.breakeven import Span
+    from dse.insight.sensitivity.questions import Asked
 
     low, _, high = span.partition(",")
     try:

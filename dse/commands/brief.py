@@ -29,8 +29,8 @@ def brief(
 ) -> None:
     """Write a two-page brief of a run: answer, three systems with bills of materials, doubts, next measurement."""
     from dse.facts import units
-    from dse.insight import brief as insight
-    from dse.insight import brief_page
+    from dse.insight.decision import brief as insight
+    from dse.insight.decision import brief_page
     from dse.insight.runs import open_run
     from dse.insight.verdict import infeasible
 

@@ -31,7 +31,7 @@ def compare(
 ) -> None:
     """Compare two designs (choices, ratios, causes) or two runs (hypervolume, coverage, joint front, levers)."""
     from dse.facts.errors import Mistake, SpecError
-    from dse.insight import pamphlet
+    from dse.insight.decision import pamphlet
 
     designs = [":" in name for name in (first, second)]
     if designs[0] != designs[1]:
@@ -62,7 +62,7 @@ def _designs(
     first: str, second: str, results: Path, whole: bool
 ) -> tuple[Any, list[tuple[str, str]], "list[Table]", str]:
     """Comparison of two designs as data, sentences, tables and a note."""
-    from dse.insight import compare as insight
+    from dse.insight.decision import compare as insight
     from dse.insight.runs import design as find
 
     pair = (find(first, results), find(second, results))
@@ -74,7 +74,7 @@ def _runs(
     first: str, second: str, results: Path, _whole: bool
 ) -> tuple[Any, list[tuple[str, str]], "list[Table]", str]:
     """Comparison of two runs as data, sentences, tables and a note."""
-    from dse.insight import compare_runs as insight
+    from dse.insight.decision import compare_runs as insight
     from dse.insight.runs import open_run
 
     one, two = (open_run(name, results) for name in (first, second))

@@ -62,9 +62,9 @@ def explain(
 
 def _front(run: str, part: str | None, results: Path, as_json: bool) -> None:
     """Explain what moves the front of a run."""
-    from dse.insight.elasticity_text import front_lines
     from dse.insight.runs import open_run
-    from dse.insight.specifications import specifications
+    from dse.insight.sensitivity.elasticity_text import front_lines
+    from dse.insight.sensitivity.specifications import specifications
 
     opened = open_run(run, results)
     if len(opened.front) == 0:

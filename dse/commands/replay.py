@@ -42,10 +42,10 @@ def replay(
         _front(front, agent, seed, results, as_json)
         return
     assert design is not None
-    from dse.insight import replay_text
-    from dse.insight.replay_answer import answer, store
-    from dse.insight.replay_case import STUDY, of_study, scenarios
-    from dse.insight.replay_page import write
+    from dse.insight.replays import text as replay_text
+    from dse.insight.replays.answer import answer, store
+    from dse.insight.replays.case import STUDY, of_study, scenarios
+    from dse.insight.replays.page import write
     from dse.insight.runs import design as find
     from dse.replay.rate import find_rate as search
     from dse.replay.scenario import Plan, play
@@ -84,9 +84,9 @@ def replay(
 
 def _front(name: str, agent: str | None, seed: int, results: Path, as_json: bool) -> None:
     """Replay every lettered design."""
-    from dse.insight.replay_answer import store
-    from dse.insight.replay_front import LIMITS, rows, table
-    from dse.insight.replay_page import write
+    from dse.insight.replays.answer import store
+    from dse.insight.replays.front import LIMITS, rows, table
+    from dse.insight.replays.page import write
     from dse.insight.runs import open_run
 
     opened = open_run(name, results)

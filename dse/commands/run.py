@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Search a study and write a run: front, knees, verdict, and a page to read them on."""
     from dse.facts.problem import load
-    from dse.insight.completion import completed
+    from dse.insight.decision.completion import completed
     from dse.insight.runs import locate
     from dse.search import run as folders
     from dse.search.ask import ask, limits

@@ -9,7 +9,7 @@ from dse.commands import terminal
 from dse.commands.run import AsJson, Results, show_front
 
 if TYPE_CHECKING:
-    from dse.insight.robustness import Robustness
+    from dse.insight.decision.robustness import Robustness
     from dse.insight.runs import Opened
 
 app = typer.Typer(
@@ -84,7 +84,7 @@ def design(
 ) -> None:
     """Show the choices and every metric of one design."""
     from dse.insight import wording
-    from dse.insight.compare import mapping_words
+    from dse.insight.decision.compare import mapping_words
     from dse.insight.runs import design as find
 
     opened, row = find(name, results)
@@ -196,22 +196,22 @@ def oi_cf(
 
 
 def _robustness(opened: "Opened") -> "Robustness":
-    from dse.insight.robustness import robustness
+    from dse.insight.decision.robustness import robustness
 
     return robustness(opened)
 
 
 def _doubts(opened: "Opened") -> dict[str, Any]:
     """Robustness and the importance of the unknowns, for programs."""
-    from dse.insight.unknowns import importance
+    from dse.insight.decision.unknowns import importance
 
     return {"robustness": _robustness(opened).json(), "importance": importance(opened).json()}
 
 
 def _say_robustness(opened: "Opened") -> None:
     """Shares of the lettered and of the robust balanced designs, and the unknowns that matter."""
-    from dse.insight import unknowns
-    from dse.insight.robustness import about, robust_knees, table
+    from dse.insight.decision import unknowns
+    from dse.insight.decision.robustness import about, robust_knees, table
 
     own = _robustness(opened)
     lettered, knees = [pick.row for pick in opened.picks], robust_knees(opened, own)

@@ -126,7 +126,8 @@ class Study(Strict):
     load: Annotated[float, Quantity("task/s", positive=True)] | None = None
     """Tasks per second that a sized system must serve; needed for extensive metrics such as `system_cost`."""
     levers: dict[str, JsonValue] = Field(default_factory=dict)
-    """What is chosen: per lever a list of choices or a range {from, to, steps, scale}."""
+    """What is chosen: per lever a list of choices or a range {from, to, steps, scale}; a range of a quantity without
+    `steps` has 1,000, as good as continuous; a linear one of a count takes every whole number."""
     constants: dict[str, JsonValue] = Field(default_factory=dict)
     """Levers held at one value."""
     serving: Serving = Serving()

@@ -12,9 +12,9 @@ from dse.facts.problem import Problem, load
 from dse.insight import memory, money, timing, wording
 from dse.insight.bill import Input, bill
 from dse.insight.case import Case, ClassCase, case, decode_phase, prefill_phase
-from dse.insight.elasticity import Tornado, tornado
 from dse.insight.memory import Regime
 from dse.insight.runs import Opened
+from dse.insight.sensitivity.elasticity import Tornado, tornado
 from dse.insight.terms import Section, Term
 from dse.insight.verdict import Limit, limits
 from dse.search import run as folders

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from dse.insight import wording
-from dse.insight.elasticity_text import effect_lines
 from dse.insight.explain import Change, ClassExplanation, Explanation
+from dse.insight.sensitivity.elasticity_text import effect_lines
 from dse.insight.table import WIDTH, Table, lines, shortened, wrapped
 from dse.insight.terms import Section, Term
 from dse.search.fidelity.constants import band_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from dse.facts.problem import Problem
 from dse.insight import explain_text, runs, table
-from dse.insight.completion import completed
+from dse.insight.decision.completion import completed
 from dse.insight.explain import Explanation
 from dse.insight.explain import explain as explained
 from dse.insight.runs import Opened

@@ -215,8 +215,8 @@ def holding_time(
 
     Notes
     -----
-    The five-minute rule of storage (Gray and Putzolu 1987) for KV: shorter gaps are worth keeping. Power and interest are
-    left out on both sides.
+    The five-minute rule of storage (Gray and Putzolu 1987) for KV: shorter gaps are worth keeping. Power and interest
+    are left out on both sides.
 
     >>> round(float(holding_time(np.array(0.001), np.array(10e9), np.array(14e-9), 4 * 31_557_600.0)) / 60)
     15

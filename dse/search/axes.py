@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -60,7 +61,7 @@ class Axis:
         """Index of the choice that an inert lever shows."""
         return self.choices.index(NEUTRAL) if NEUTRAL in self.choices else 0
 
-    @property
+    @cached_property
     def ordered(self) -> bool:
         """Whether neighbouring choices are alike: all of them are numbers."""
         return all(isinstance(choice, (int, float)) for choice in self.choices)

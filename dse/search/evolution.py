@@ -5,17 +5,17 @@ reaches, its worth the room that its rows of that layer have around them; infeas
 least violating first. Inert genes stay in the genotype, so that switching a lever on finds sensible values.
 """
 
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.search import elites, pareto
+from dse.arrays import BoolArray
+from dse.search import pareto
 from dse.search.axes import Designs, Rows
+from dse.search.colony import LOCAL, VARIED, Colony, batch
 from dse.search.elites import Elites, parents
+from dse.search.niches import Settlement, pinned, settled, settlement, turn
 from dse.search.proposals import (
-    Feedback,
     Proposal,
     Proposals,
     Start,
@@ -26,15 +26,6 @@ from dse.search.proposals import (
     unseen,
 )
 from dse.search.space import Space
-
-BATCH = 256
-"""Designs proposed per generation, and designs that survive it."""
-
-LARGEST = 4096
-"""Most of either, when the front is long."""
-
-THICK = 8
-"""Front rows per design of a generation, where that makes it larger than usual."""
 
 SPARE = 2
 """Children drawn per child that is wanted: some repeat what was seen, and drawing again costs more."""
@@ -61,12 +52,6 @@ FARTHEST = 1.5
 EPSILONS = (0.02, 0.005, 0.0)
 """Box sides [decades] of the representatives that local search starts from; 0 is every member."""
 
-MEMORY = 0.8
-"""Weight of the past in the running success of the two sources of children."""
-
-NOTABLE = 0.01
-"""Box side [decades] of the front on which success is counted: the last digits of a dense front are none."""
-
 STRENGTHS = (1, 1, 2, 4)
 """Levers that mutation changes on average; a child draws one of these."""
 
@@ -75,27 +60,6 @@ LOST = 16
 
 LEAST = 0.2
 """Smallest share of a generation that each source keeps, so that a source that recovers is noticed."""
-
-
-@dataclass(frozen=True)
-class Colony:
-    """State between generations; arrays are replaced, never changed."""
-
-    latent: Rows
-    """(p, axes) genotypes, best first."""
-    scores: FloatArray
-    violation: FloatArray
-    owner: IntArray
-    """(m,) genotype that each row of scores belongs to."""
-    front_scores: FloatArray
-    """(f, k) non-dominated feasible rows of all designs seen."""
-    front_rows: Rows
-    """(f, axes) their designs."""
-    elites: Elites
-    """Best designs known per choice of a lever, and per pair of choices."""
-    success: FloatArray
-    """(2,) running number of notable front rows per proposed design from variation and from local search."""
-    generation: int
 
 
 def evolution(start: Start, state: State | None) -> Proposals:
@@ -115,114 +79,29 @@ def evolution_polish(start: Start, state: State | None) -> Proposals:
 
 def _search(start: Start, state: State | None, local: tuple[float, float]) -> Proposals:
     space, names = start.space, start.space.names
-    colony = _restored(state) if state else _founded(start)
+    land = _restored(state) if state else settlement(start, visiting=0 < local[0] < 1)
     seen = recall(state["seen"], names) if state else set(start.designs.identities())
     expanded = recall(state["expanded"], names) if state else set()
     while len(seen) < space.size:
-        rng = np.random.default_rng((start.seed, 3, colony.generation))
-        near, opened = _neighbours(space, colony, seen, expanded, round(_batch(colony) * _share(colony, local)))
-        wanted = 0 if local[0] == 1 else _batch(colony) - len(near)
-        varied = _children(space, colony, rng, seen, wanted)
+        rng = np.random.default_rng((start.seed, 3, land.free.generation))
+        land, visit = turn(space, land, rng)
+        colony = land.niche if visit and land.niche else land.free
+        near, opened = _neighbours(space, colony, seen, expanded, round(batch(colony) * _share(colony, local)))
+        varied = _children(space, colony, rng, seen, 0 if local[0] == 1 else batch(colony) - len(near))
         latent = np.concatenate([near, varied])
         if len(latent) == 0:
             break
         designs = space.canonical(latent)
-        feedback = yield Proposal(designs, partial(_saved, colony, (seen, designs), (expanded, opened)))
-        best = elites.entered(colony.elites, space, designs, feedback)
-        colony = replace(_selected(_with(colony, latent, designs, feedback, len(near))), elites=best)
+        feedback = yield Proposal(designs, partial(_saved, land, (seen, designs), (expanded, opened)))
+        source = np.repeat([LOCAL, VARIED], [len(near), len(varied)])
+        land = settled(space, land, visit, (latent, designs, feedback, source))
     for fresh in remainder(space, seen) if local[0] < 1 else ():
-        yield Proposal(fresh, partial(_saved, colony, (seen, fresh), (expanded, fresh.take(slice(0)))))
+        yield Proposal(fresh, partial(_saved, land, (seen, fresh), (expanded, fresh.take(slice(0)))))
 
 
 def _share(colony: Colony, bounds: tuple[float, float]) -> float:
-    varied, near = colony.success
+    varied, near, _ = colony.success
     return float(np.clip(near / (varied + near), *bounds))
-
-
-def _founded(start: Start) -> Colony:
-    axes, k = start.designs.rows.shape[1], start.feedback.scores.shape[1]
-    empty = Colony(
-        latent=np.zeros((0, axes), dtype=np.int16), scores=np.zeros((0, k)), violation=np.zeros(0),
-        owner=np.zeros(0, dtype=np.int64), front_scores=np.zeros((0, k)),
-        front_rows=np.zeros((0, axes), dtype=np.int16), success=np.ones(2), generation=0,
-        elites=elites.entered(elites.founded(start.space, start.feedback), start.space, start.designs, start.feedback),
-    )  # fmt: skip
-    grown = _selected(_with(empty, start.designs.rows, start.designs, start.feedback, 0))
-    return replace(grown, success=np.ones(2))
-
-
-def _with(colony: Colony, latent: Rows, designs: Designs, feedback: Feedback, near: int) -> Colony:
-    """Add scored children; the first `near` of them came from local search."""
-    good = np.flatnonzero(feedback.violation <= 0)
-    scores = np.concatenate([colony.front_scores, feedback.scores[good]])
-    rows = np.concatenate([colony.front_rows, designs.rows[feedback.design[good]]])
-    kept = np.flatnonzero(pareto.nondominated(scores))
-    opened = kept[pareto.representatives(scores[kept], NOTABLE)]
-    born = feedback.design[good[opened[opened >= len(colony.front_rows)] - len(colony.front_rows)]]
-    local = float((born < near).sum())
-    gains = np.array([(len(born) - local) / max(len(latent) - near, 1), local / max(near, 1)])
-    proposed = np.array([len(latent) > near, near > 0])
-    success = np.where(proposed, MEMORY * colony.success + (1 - MEMORY) * gains, colony.success)
-    return Colony(
-        latent=np.concatenate([colony.latent, latent]),
-        scores=np.concatenate([colony.scores, feedback.scores]),
-        violation=np.concatenate([colony.violation, feedback.violation]),
-        owner=np.concatenate([colony.owner, feedback.design + len(colony.latent)]),
-        front_scores=scores[kept],
-        front_rows=rows[kept],
-        elites=colony.elites,
-        success=np.maximum(success, 1e-6),
-        generation=colony.generation + 1,
-    )
-
-
-def _selected(colony: Colony) -> Colony:
-    """Keep the best genotypes, best first, and of their rows those of their layer."""
-    layers = [*_layers(colony), _lost(colony)]
-    order = np.concatenate([members for members, _ in layers])[: _batch(colony)]
-    place = np.full(len(colony.latent), -1)
-    place[order] = np.arange(len(order))
-    rows = np.concatenate([rows for _, rows in layers])
-    rows = rows[place[colony.owner[rows]] >= 0]
-    return replace(
-        colony,
-        latent=colony.latent[order],
-        scores=colony.scores[rows],
-        violation=colony.violation[rows],
-        owner=place[colony.owner[rows]],
-    )
-
-
-def _batch(colony: Colony) -> int:
-    """Designs of a generation: more as the front grows, as each generation looks at all of it."""
-    return int(np.clip(len(colony.front_scores) // THICK, BATCH, LARGEST))
-
-
-def _layers(colony: Colony) -> list[tuple[IntArray, IntArray]]:
-    """Genotypes and rows of each layer until a generation is full, the genotypes with most room first.
-
-    A layer is the front of the rows of all genotypes that have no row in an earlier layer.
-    """
-    left, found, layers = np.flatnonzero(colony.violation <= 0), 0, []
-    while len(left) and found < _batch(colony):
-        rows = left[pareto.nondominated(colony.scores[left])]
-        room = pareto.crowding(colony.scores[rows], np.zeros(len(rows), dtype=np.int64))
-        members, place = np.unique(colony.owner[rows], return_inverse=True)
-        worth = np.bincount(place, room)
-        layers.append((members[np.argsort(-worth, kind="stable")], rows))
-        taken = np.zeros(len(colony.latent), dtype=np.bool_)
-        taken[members] = True
-        left, found = left[~taken[colony.owner[left]]], found + len(members)
-    return layers
-
-
-def _lost(colony: Colony) -> tuple[IntArray, IntArray]:
-    """Infeasible genotypes and their rows, the least violating first."""
-    violation = np.full(len(colony.latent), np.inf)
-    np.minimum.at(violation, colony.owner, colony.violation)
-    order = np.argsort(violation, kind="stable")
-    order = order[violation[order] > 0]
-    return order, np.flatnonzero(violation[colony.owner] > 0)
 
 
 def _children(space: Space, colony: Colony, rng: np.random.Generator, seen: set[bytes], wanted: int) -> Rows:
@@ -232,11 +111,11 @@ def _children(space: Space, colony: Colony, rng: np.random.Generator, seen: set[
         missing = wanted - sum(len(block) for block in found)
         if missing <= 0:
             break
-        if attempt < TRIES - 1:
+        if attempt < TRIES - 1 and colony.generation:
             latent = rng.permutation(_varied(space, colony, rng, SPARE * missing))
         else:
-            latent = space.sample(missing, rng.integers(2**31, size=2).tolist()).rows
-        found.append(_new(space, latent, seen, missing))
+            latent = space.sample(SPARE * missing, rng.integers(2**31, size=2).tolist()).rows
+        found.append(_new(space, pinned(colony, latent) if attempt < TRIES - 1 else latent, seen, missing))
     return np.concatenate(found)
 
 
@@ -313,7 +192,8 @@ def _neighbours(
             members, waiting = Designs(waiting[:size].copy(), space.names), waiting[size:]
             expanded.update(members.identities())
             opened.append(members.rows)
-            fresh = unseen(space.neighbours(members)[0], seen)
+            near = space.canonical(pinned(colony, space.neighbours(members)[0].rows))
+            fresh = unseen(near, seen)
             found.append(fresh.rows)
             count += len(fresh)
     return np.concatenate(found), Designs(np.concatenate(opened), space.names)
@@ -330,17 +210,27 @@ def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: flo
     return unseen(ordered, set(expanded)).rows
 
 
-def _saved(colony: Colony, seen: tuple[set[bytes], Designs], expanded: tuple[set[bytes], Designs]) -> State:
+def _saved(land: Settlement, seen: tuple[set[bytes], Designs], expanded: tuple[set[bytes], Designs]) -> State:
     """State before a proposal: what was seen and expanded, less what this proposal added."""
-    axes = colony.latent.shape[1]
-    fields = {name: np.asarray(value) for name, value in vars(colony).items() if name != "elites"}
-    fields |= {f"elites/{name}": values for name, values in colony.elites._asdict().items()}
+    axes = land.free.latent.shape[1]
+    fields = _fields("free", land.free) | (_fields("niche", land.niche) if land.niche else {})
+    fields |= {f"elites/{name}": values for name, values in land.free.elites._asdict().items()}
     before = {"seen": seen, "expanded": expanded}
     sets = {name: remember(keys - set(new.identities()), axes) for name, (keys, new) in before.items()}
-    return fields | sets
+    return fields | sets | {"visits": land.visits}
 
 
-def _restored(state: State) -> Colony:
-    fields = {name: state[name] for name in Colony.__dataclass_fields__ if name not in ("generation", "elites")}
+def _fields(place: str, colony: Colony) -> State:
+    return {f"{place}/{name}": np.asarray(value) for name, value in vars(colony).items() if name != "elites"}
+
+
+def _restored(state: State) -> Settlement:
     best = Elites(*(state[f"elites/{name}"] for name in Elites._fields))
-    return Colony(**fields, elites=best, generation=int(state["generation"]))
+    niche = _colony("niche", state, best) if "niche/latent" in state else None
+    return Settlement(_colony("free", state, best), niche, state["visits"])
+
+
+def _colony(place: str, state: State, best: Elites) -> Colony:
+    arrays = set(Colony.__dataclass_fields__) - {"elites", "generation"}
+    fields = {name: state[f"{place}/{name}"] for name in arrays}
+    return Colony(**fields, elites=best, generation=int(state[f"{place}/generation"]))

@@ -55,13 +55,6 @@ def front(points: FloatArray, keys: IntArray) -> IntArray:
     return np.asarray(kept[order[fresh]], dtype=np.int64)
 
 
-def ranks(points: FloatArray) -> IntArray:
-    """(m,) layer of each point: 0 on the front, 1 on the front of what is left, and so on."""
-    if len(points) == 0:
-        return np.zeros(0, dtype=np.int64)
-    return np.asarray(moocore.pareto_rank(rounded(points)), dtype=np.int64)
-
-
 def hypervolume(points: FloatArray, reference: FloatArray) -> float:
     """Volume between the points and the reference [decades^k]; points beyond the reference add nothing.
 

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dse.insight.breakeven import breakeven
-from dse.insight.choices import choice, sides
 from dse.insight.explain import explain
-from dse.insight.questions import QUESTIONS, asked
 from dse.insight.report.cards.specifications import card
 from dse.insight.runs import design
-from dse.insight.specifications import specifications
+from dse.insight.sensitivity.breakeven import breakeven
+from dse.insight.sensitivity.choices import choice, sides
+from dse.insight.sensitivity.questions import QUESTIONS, asked
+from dse.insight.sensitivity.specifications import specifications
 
 
 def timed(label: str, work: Callable[[], object]) -> None:

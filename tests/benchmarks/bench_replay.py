@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from dse.insight.replay_case import scenarios
+from dse.insight.replays.case import scenarios
 from dse.insight.runs import open_run, row_of
 from dse.replay import layout
 from dse.replay.design import size

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dse.insight import brief, overturn, robustness, unknowns
+from dse.insight.decision import brief, overturn, robustness, unknowns
 from dse.insight.runs import open_run
 
 REFERENCE = Path(__file__).parents[2] / "results" / "agentic_datacenter" / "reference"

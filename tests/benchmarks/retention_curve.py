@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from dse.insight.replay_retention import curves, figure
+from dse.insight.replays.retention import curves, figure
 
 
 def main(trace: Path, folder: Path) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dse.insight import brief_page, runs
-from dse.insight.brief import brief
+from dse.insight import runs
+from dse.insight.decision import brief_page
+from dse.insight.decision.brief import brief
 
 ROOT = Path(__file__).parents[2]
 A4 = (595, 842)

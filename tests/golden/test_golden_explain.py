@@ -13,8 +13,8 @@ import pytest
 
 from dse.facts.problem import load
 from dse.insight import explain_text
-from dse.insight.elasticity import tornado
 from dse.insight.explain import explanation
+from dse.insight.sensitivity.elasticity import tornado
 from dse.search.ask import ask
 from dse.search.evaluation import Evaluator
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from dse.cli import app
 from dse.facts.errors import SpecError
-from dse.insight import breakeven_text
-from dse.insight.breakeven import ENTERS, Criterion, Crossing, Span, breakeven
-from dse.insight.choices import choice, sides
-from dse.insight.questions import QUESTIONS, asked
+from dse.insight.sensitivity import breakeven_text
+from dse.insight.sensitivity.breakeven import ENTERS, Criterion, Crossing, Span, breakeven
+from dse.insight.sensitivity.choices import choice, sides
+from dse.insight.sensitivity.questions import QUESTIONS, asked
 
 SPAN = Span(0.2, 5.0, 7, 3)
 DEVICE = "decode.device=h200_sxm"
@@ -125,7 +125,7 @@ def test_the_command(single, tmp_path):
 
 
 def test_a_search_adds_to_both_sides(single):
-    from dse.insight.searching import searcher
+    from dse.insight.sensitivity.searching import searcher
     from dse.search.budget import budget
 
     own = choice(single.opened, DEVICE)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dse.facts import reader
-from dse.insight import brief as insight
-from dse.insight import brief_page, deployment, materials
 from dse.insight.case import case
+from dse.insight.decision import brief as insight
+from dse.insight.decision import brief_page, deployment, materials
+from dse.insight.decision.front_picture import drawing
 from dse.insight.explain import design_of
-from dse.insight.front_picture import drawing
 from dse.insight.shortlist import KNEE
 from dse.insight.table import MOST_COLUMNS
 from dse.search.evaluation import Evaluator

@@ -8,7 +8,7 @@ import pytest
 
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
-from dse.insight import compare, compare_runs
+from dse.insight.decision import compare, compare_runs
 from dse.insight.explain import explain
 from dse.insight.notebook import explore
 from dse.insight.runs import Opened

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.insight import elasticity_text, explain
-from dse.insight.candidates import evaluator, front_systems
+from dse.insight import explain
 from dse.insight.case import case
-from dse.insight.choices import device_types
-from dse.insight.elasticity import tornado
-from dse.insight.held import Scenario, Systems, scored
 from dse.insight.money import cost_section, hourly
-from dse.insight.specifications import specifications
-from dse.insight.stretched import changed
-from dse.insight.varied import knob, varied
+from dse.insight.sensitivity import elasticity_text
+from dse.insight.sensitivity.candidates import evaluator, front_systems
+from dse.insight.sensitivity.choices import device_types
+from dse.insight.sensitivity.elasticity import tornado
+from dse.insight.sensitivity.held import Scenario, Systems, scored
+from dse.insight.sensitivity.specifications import specifications
+from dse.insight.sensitivity.stretched import changed
+from dse.insight.sensitivity.varied import knob, varied
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator
 

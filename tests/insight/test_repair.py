@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dse.facts.problem import load
-from dse.insight import repair
+from dse.insight.decision import repair
 from dse.insight.notebook import explore
 from dse.insight.verdict import verdict
 

@@ -9,12 +9,13 @@ from scipy import stats
 
 from dse.facts.metrics import Requirement
 from dse.facts.problem import Range, load
-from dse.insight import doubts, held, overturn, robustness, unknowns
-from dse.insight.completion import completed
-from dse.insight.doubts import Unknown
+from dse.insight.decision import doubts, overturn, robustness, unknowns
+from dse.insight.decision.completion import completed
+from dse.insight.decision.doubts import Unknown
+from dse.insight.decision.perturbed import Outcome, Rescorer
 from dse.insight.notebook import explore, open_run
-from dse.insight.perturbed import Outcome, Rescorer
 from dse.insight.runs import Opened
+from dse.insight.sensitivity import held
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator
 from dse.search.metrics import Goal

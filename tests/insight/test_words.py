@@ -5,7 +5,7 @@ import pytest
 
 from dse.facts.errors import SpecError
 from dse.insight import chart, runs, table, wording
-from dse.insight.compare import compare, tables
+from dse.insight.decision.compare import compare, tables
 from dse.insight.notebook import open_run
 from dse.insight.oi_cf import plane
 from dse.insight.shortlist import shortlist

@@ -9,7 +9,7 @@ import pytest
 from dse.facts.problem import load
 from dse.facts.sessions import Steps, Tokens, steps
 from dse.insight.case import case
-from dse.insight.replay_case import served
+from dse.insight.replays.case import served
 from dse.replay.design import Served
 from dse.replay.scenario import Scenario, of_class
 from dse.replay.system import Decode, Keeping, Links, Prefill, System, Times

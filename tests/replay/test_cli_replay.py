@@ -9,7 +9,7 @@ import pytest
 from dse import cli
 from dse.facts.problem import load
 from dse.insight.notebook import explore
-from dse.insight.replay_answer import stored
+from dse.insight.replays.answer import stored
 from dse.insight.runs import open_run
 from tests.replay.conftest import DATA
 

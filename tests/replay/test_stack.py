@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.facts.traces import read_trace
-from dse.insight.replay_retention import curves, figure
+from dse.insight.replays.retention import curves, figure
 from dse.replay import traffic
 from dse.replay.run import replay
 from dse.replay.stack import NEVER, distances, hit_rates, in_request_order

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dse.insight import robustness as shares
-from dse.insight import unknowns as doubts
+from dse.insight.decision import robustness as shares
+from dse.insight.decision import unknowns as doubts
 from dse.insight.notebook import explore
 from dse.insight.report.cards import compare, robustness, unknowns
 

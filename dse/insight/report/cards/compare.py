@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dse.facts.errors import SpecError
-from dse.insight import compare_runs, pamphlet
-from dse.insight.compare_runs import RunComparison
+from dse.insight.decision import compare_runs, pamphlet
+from dse.insight.decision.compare_runs import RunComparison
 from dse.insight.report import markup
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened, open_run

@@ -6,8 +6,8 @@ from plotly import graph_objects as go
 from plotly.graph_objects import Figure
 from plotly.subplots import make_subplots
 
-from dse.insight import replay_text
-from dse.insight.replay_answer import Answer, stored
+from dse.insight.replays import text as replay_text
+from dse.insight.replays.answer import Answer, stored
 from dse.insight.report import markup, style
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened

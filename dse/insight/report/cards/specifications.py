@@ -7,15 +7,15 @@ from plotly import graph_objects as go
 from plotly.graph_objects import Figure
 
 from dse.insight import wording
-from dse.insight.breakeven import Breakeven, Span, breakeven
-from dse.insight.breakeven_text import answers, fixed
-from dse.insight.choices import choice, sides
 from dse.insight.paths import words
-from dse.insight.questions import asked
 from dse.insight.report import markup, style
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened
-from dse.insight.specifications import Specification, Specifications, specifications
+from dse.insight.sensitivity.breakeven import Breakeven, Span, breakeven
+from dse.insight.sensitivity.breakeven_text import answers, fixed
+from dse.insight.sensitivity.choices import choice, sides
+from dse.insight.sensitivity.questions import asked
+from dse.insight.sensitivity.specifications import Specification, Specifications, specifications
 
 MOST = 16
 """Specifications that are drawn."""

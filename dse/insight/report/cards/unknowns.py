@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from plotly import graph_objects as go
 from plotly.graph_objects import Figure
 
-from dse.insight import unknowns, wording
+from dse.insight import wording
+from dse.insight.decision import unknowns
 from dse.insight.report import markup, style
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray
-from dse.insight.candidates import attained, joined, systems
-from dse.insight.choices import Choice, Sides
-from dse.insight.held import Scenario, Systems, scored
-from dse.insight.varied import Knob, factors, knob, varied
+from dse.insight.sensitivity.candidates import attained, joined, systems
+from dse.insight.sensitivity.choices import Choice, Sides
+from dse.insight.sensitivity.held import Scenario, Systems, scored
+from dse.insight.sensitivity.varied import Knob, factors, knob, varied
 from dse.search import pareto
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator

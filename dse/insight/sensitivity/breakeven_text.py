@@ -8,8 +8,8 @@ import numpy as np
 
 from dse.facts import units
 from dse.insight import wording
-from dse.insight.breakeven import ASKED, ENTERS, Breakeven, Criterion, Crossing
 from dse.insight.paths import words
+from dse.insight.sensitivity.breakeven import ASKED, ENTERS, Breakeven, Criterion, Crossing
 from dse.insight.table import Table, lines, wrapped
 
 DRAWN = 5

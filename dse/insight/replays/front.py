@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from dse.insight.replay_answer import Answer, answer
-from dse.insight.replay_case import scenarios
+from dse.insight.replays.answer import Answer, answer
+from dse.insight.replays.case import scenarios
 from dse.insight.runs import Opened
 from dse.insight.table import Table
 from dse.insight.wording import cell

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dse.insight import wording
 from dse.insight.case import Case, ClassCase
-from dse.insight.outlay import finance
+from dse.insight.decision.outlay import finance
 from dse.physics.cost import SECONDS_PER_HOUR
 from dse.search.evaluation import DEGREES
 from dse.search.scoring.block import Side

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray
-from dse.insight.doubts import Unknown, unknowns
-from dse.insight.perturbed import Rescorer
-from dse.insight.robustness import devices_of, led, listed
+from dse.insight.decision.doubts import Unknown, unknowns
+from dse.insight.decision.perturbed import Rescorer
+from dse.insight.decision.robustness import devices_of, led, listed
 from dse.insight.runs import Opened
 from dse.search.metrics import Goal
 

@@ -1,8 +1,8 @@
 """Rows of a front scored again under many samples of what is not known, their mapping kept, in array calls.
 
-Prices act on the money of a serving point (:mod:`dse.insight.outlay`), shares re-mix the classes, the model's error
-scales the times of passes; everything that follows from them, waiting and latency included, is scored by the equations
-of the evaluation. A range of any other number is followed to first order: its two ends are evaluated and the effect is
+Prices act on the money of a serving point (:mod:`.outlay`), shares re-mix the classes, the model's error scales the
+times of passes; everything that follows from them, waiting and latency included, is scored by the equations of the
+evaluation. A range of any other number is followed to first order: its two ends are evaluated and the effect is
 interpolated between them.
 """
 
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.insight import held
-from dse.insight.doubts import PHASES, Unknown
-from dse.insight.outlay import PUE, SIDES, Bare, Outlay, outlays
+from dse.insight.decision.doubts import PHASES, Unknown
+from dse.insight.decision.outlay import PUE, SIDES, Bare, Outlay, outlays
 from dse.insight.runs import Opened
+from dse.insight.sensitivity import held
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator, assembled
 from dse.search.metrics import Goal, Metrics

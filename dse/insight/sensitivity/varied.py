@@ -21,8 +21,8 @@ from dse.facts.errors import Mistake, SpecError
 from dse.facts.levers import NATIVE, NONE
 from dse.facts.problem import Problem
 from dse.facts.topology import load_topology
-from dse.insight import stretched
-from dse.insight.held import Scenario
+from dse.insight.sensitivity import stretched
+from dse.insight.sensitivity.held import Scenario
 from dse.physics.calibration import Calibration
 from dse.search.scoring.plan import Plan
 

@@ -11,8 +11,8 @@ from dse.facts import levers
 from dse.facts.errors import Mistake, SpecError, did_you_mean
 from dse.facts.levers import NONE
 from dse.facts.problem import Problem
-from dse.insight.candidates import relaxed, thinned
 from dse.insight.runs import Opened
+from dse.insight.sensitivity.candidates import relaxed, thinned
 from dse.search.ask import ask
 from dse.search.axes import Designs
 from dse.search.metrics import minimised

@@ -1,7 +1,7 @@
 r"""What a specification is worth on one design: every number it rests on, ten percent less and ten percent more.
 
 Steps are finite because the model has kinks: more capacity helps until something else binds. All steps of all numbers
-are scored in one array call (:mod:`dse.insight.held`). The mapping is held first; then the best of the design's own
+are scored in one array call (:mod:`.held`). The mapping is held first; then the best of the design's own
 mappings may take over, so that one sees what the change is worth to someone who tunes the software again.
 
 The elasticity of a metric y in a number x is
@@ -19,8 +19,8 @@ import numpy as np
 from dse.arrays import BoolArray, FloatArray
 from dse.insight.bill import Input, bill
 from dse.insight.case import Case
-from dse.insight.held import Scenario, Systems, scored
-from dse.insight.varied import varied
+from dse.insight.sensitivity.held import Scenario, Systems, scored
+from dse.insight.sensitivity.varied import varied
 from dse.insight.verdict import LIMITS
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator

@@ -5,13 +5,13 @@ from html import escape
 from importlib import resources
 
 from dse.insight import wording
-from dse.insight.brief import Brief, Candidate
-from dse.insight.elasticity import STEP, Effect
-from dse.insight.front_picture import drawing
-from dse.insight.overturn import End
-from dse.insight.pamphlet import html_table, markdown_table, page
+from dse.insight.decision.brief import Brief, Candidate
+from dse.insight.decision.front_picture import drawing
+from dse.insight.decision.overturn import End
+from dse.insight.decision.pamphlet import html_table, markdown_table, page
+from dse.insight.decision.said import Said
 from dse.insight.paths import words
-from dse.insight.said import Said
+from dse.insight.sensitivity.elasticity import STEP, Effect
 from dse.insight.table import Table
 
 STYLE = "brief.css"
@@ -143,7 +143,7 @@ def html(own: Brief, sketches: Sequence[str] = ()) -> str:
     ]
     sheets = {"first": first, "second": second}
     body = "".join(f'<section class="sheet {kind}">{"".join(parts)}</section>' for kind, parts in sheets.items())
-    style = resources.files("dse.insight").joinpath(STYLE).read_text(encoding="utf-8")
+    style = resources.files("dse.insight.decision").joinpath(STYLE).read_text(encoding="utf-8")
     return page(f"Decision brief: {own.problem.name}", f"{body}<script>{FIT}</script>", style)
 
 

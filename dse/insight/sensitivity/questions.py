@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.problem import Problem
-from dse.insight.breakeven import Span
 from dse.insight.runs import Opened
+from dse.insight.sensitivity.breakeven import Span
 
 MOSTLY = 0.98
 """Largest share of the tasks that one class is given [1]."""

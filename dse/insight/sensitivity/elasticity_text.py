@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from dse.insight import wording
-from dse.insight.elasticity import Effect, Move, Tornado
 from dse.insight.paths import words
-from dse.insight.specifications import Specifications
+from dse.insight.sensitivity.elasticity import Effect, Move, Tornado
+from dse.insight.sensitivity.specifications import Specifications
 from dse.insight.table import WIDTH, Table, lines, shortened, wrapped
 
 FEW = 10

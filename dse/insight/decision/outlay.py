@@ -13,7 +13,7 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.prices import PriceSet
-from dse.insight.doubts import Unknown
+from dse.insight.decision.doubts import Unknown
 from dse.physics import cost
 from dse.physics.cost import HOURS_PER_YEAR, SECONDS_PER_HOUR
 from dse.search.scoring.supply import YEAR

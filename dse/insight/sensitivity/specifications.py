@@ -15,11 +15,11 @@ import numpy as np
 from dse.arrays import FloatArray
 from dse.facts.errors import Mistake, SpecError, did_you_mean
 from dse.facts.levers import NONE
-from dse.insight.candidates import attained, evaluator, front_systems, joined, neighbours, relaxed
-from dse.insight.held import Scenario, scored
 from dse.insight.paths import ANY, words
 from dse.insight.runs import Opened
-from dse.insight.varied import knob, varied
+from dse.insight.sensitivity.candidates import attained, evaluator, front_systems, joined, neighbours, relaxed
+from dse.insight.sensitivity.held import Scenario, scored
+from dse.insight.sensitivity.varied import knob, varied
 from dse.search import pareto
 from dse.search.metrics import Metrics, minimised, scores
 from dse.search.question import Question

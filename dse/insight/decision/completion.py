@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from dse.facts.problem import Problem
-from dse.insight import repair, robustness
+from dse.insight.decision import repair, robustness
 from dse.insight.runs import Opened
 from dse.insight.shortlist import ROBUST
 from dse.search.run import SUMMARY, Run, write_json

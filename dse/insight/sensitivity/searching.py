@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from dse.insight.breakeven import Search
-from dse.insight.held import Scenario
+from dse.insight.sensitivity.breakeven import Search
+from dse.insight.sensitivity.held import Scenario
 from dse.search.ask import ask
 from dse.search.axes import Designs
 from dse.search.budget import Budget

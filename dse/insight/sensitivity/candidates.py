@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.insight.held import Systems
 from dse.insight.runs import Opened
+from dse.insight.sensitivity.held import Systems
 from dse.search import pareto
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator

@@ -15,7 +15,7 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.facts.problem import Problem
 from dse.facts.serving import Serving
-from dse.insight import retimed
+from dse.insight.sensitivity import retimed
 from dse.physics import serving
 from dse.physics.calibration import Calibration
 from dse.search.axes import Designs

@@ -13,7 +13,7 @@ from dse.facts import units, writer
 from dse.facts.devices import Accelerator
 from dse.insight import wording
 from dse.insight.case import Case, ClassCase
-from dse.insight.materials import Materials, Part
+from dse.insight.decision.materials import Materials, Part
 from dse.search.evaluation import DEGREES
 
 HEAD = """\

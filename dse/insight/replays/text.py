@@ -1,6 +1,6 @@
 """A replay in words and tables for a terminal."""
 
-from dse.insight.replay_answer import Answer
+from dse.insight.replays.answer import Answer
 from dse.insight.table import Table
 from dse.insight.wording import cell, number, percent, quantity
 

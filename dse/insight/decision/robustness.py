@@ -15,8 +15,8 @@ from scipy.stats import qmc
 
 from dse.arrays import FloatArray, IntArray
 from dse.insight import wording
-from dse.insight.doubts import Unknown, sampled, unknowns
-from dse.insight.perturbed import Outcome, Rescorer
+from dse.insight.decision.doubts import Unknown, sampled, unknowns
+from dse.insight.decision.perturbed import Outcome, Rescorer
 from dse.insight.runs import Opened
 from dse.insight.shortlist import KNEES
 from dse.insight.table import Table

@@ -14,9 +14,9 @@ from scipy import stats
 
 from dse.arrays import FloatArray
 from dse.insight import wording
-from dse.insight.doubts import Unknown, sampled, unknowns
-from dse.insight.perturbed import Rescorer
-from dse.insight.robustness import devices_of
+from dse.insight.decision.doubts import Unknown, sampled, unknowns
+from dse.insight.decision.perturbed import Rescorer
+from dse.insight.decision.robustness import devices_of
 from dse.insight.runs import Opened
 from dse.insight.shortlist import KNEE
 from dse.insight.table import Table, shortened

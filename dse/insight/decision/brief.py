@@ -11,18 +11,20 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.problem import Problem
-from dse.insight import deployment, elasticity, materials, money, overturn, robustness, unknowns, wording
+from dse.insight import money, wording
 from dse.insight.bill import Input, bill
 from dse.insight.case import Case, case
-from dse.insight.elasticity import Effect
+from dse.insight.decision import deployment, materials, overturn, robustness, unknowns
+from dse.insight.decision.materials import Materials
+from dse.insight.decision.overturn import Swing
+from dse.insight.decision.robustness import Robustness
+from dse.insight.decision.said import Said, Value, count, metric, percent, said
+from dse.insight.decision.unknowns import Importance
 from dse.insight.explain import design_of
-from dse.insight.materials import Materials
-from dse.insight.overturn import Swing
-from dse.insight.robustness import Robustness
 from dse.insight.runs import Opened
-from dse.insight.said import Said, Value, count, metric, percent, said
+from dse.insight.sensitivity import elasticity
+from dse.insight.sensitivity.elasticity import Effect
 from dse.insight.shortlist import KNEE
-from dse.insight.unknowns import Importance
 from dse.insight.verdict import SMALL_GAIN, Limit, heterogeneity, limits
 from dse.search.evaluation import Evaluator
 from dse.search.fidelity.constants import band_of, constants

@@ -1,0 +1,1 @@
+"""Replays for people: predicted beside simulated."""
