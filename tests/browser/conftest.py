@@ -29,3 +29,11 @@ def pictures(tmp_path_factory) -> Path:
     folder = Path(kept) if kept else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    """Run the tests of a page in the order in which they stand: they share the page and what was done to it."""
+    spots = [spot for spot, item in enumerate(items) if item.path.parent == Path(__file__).parent]
+    ordered = sorted((items[spot] for spot in spots), key=lambda item: (str(item.path), item.location[1]))
+    for spot, item in zip(spots, ordered, strict=True):
+        items[spot] = item

@@ -72,7 +72,7 @@ def test_overhead_is_reported_and_is_no_more_than_a_part_of_the_whole(tmp_path):
     found = searched(small("two_level", 0), tmp_path, "1500 evaluations", sampler="evolution_polish")
     facts = found.summary
     assert facts["evaluation_seconds"] > 0
-    assert facts["overhead_share"] == pytest.approx(facts["overhead_seconds"] / facts["evaluation_seconds"], rel=0.02)
+    assert facts["overhead_share"] == pytest.approx(facts["overhead_seconds"] / facts["evaluation_seconds"], rel=0.06)
     assert facts["evaluation_seconds"] <= facts["wall_seconds"]
 
 
