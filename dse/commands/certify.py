@@ -23,9 +23,9 @@ def certify(
 ) -> None:
     """Prove in how much of the space no design can beat the front of a run by more than epsilon."""
     from dse.insight.runs import locate
-    from dse.search.certificate import CERTIFICATE
-    from dse.search.certify import Effort
-    from dse.search.certify_run import certified
+    from dse.search.bounds.certificate import CERTIFICATE
+    from dse.search.bounds.certify import Effort
+    from dse.search.bounds.certify_run import certified
 
     folder = locate(run, results)
     shown = sys.stderr.isatty() and not as_json

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dse.facts.problem import Problem
     from dse.insight.runs import Opened
     from dse.search.question import Question
-    from dse.search.run import Run
+    from dse.search.runs.run import Run
 
 Set = Annotated[
     list[str] | None,
@@ -64,11 +64,11 @@ def run(
     from dse.facts.problem import load
     from dse.insight.decision.completion import completed
     from dse.insight.runs import locate
-    from dse.search import run as folders
     from dse.search.ask import ask, limits
     from dse.search.budget import budget as read_budget
     from dse.search.explore import Options, explore
-    from dse.search.islands import join as work_together
+    from dse.search.runs import run as folders
+    from dse.search.runs.islands import join as work_together
 
     folder = locate(resume, results) if resume else _shared(join, study, results)
     problem = load(_file(study, folder, folders.PROBLEM), overrides(changes))
@@ -198,9 +198,10 @@ def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
     """Size of the space, pace of a first sample, engine and time that follow from it."""
     import time
 
-    from dse.search import engines, feasibility
+    from dse.search import feasibility
     from dse.search.ask import limits
-    from dse.search.workers import cores
+    from dse.search.crews.workers import cores
+    from dse.search.engines import registry
 
     designs = question.space.sample(min(64, question.space.size), problem.seed)
     began = time.monotonic()
@@ -208,9 +209,9 @@ def _outlook(problem: "Problem", question: "Question") -> dict[str, Any]:
     pace = (time.monotonic() - began) / len(designs)
     budget, workers = limits(problem), cores()
     affordable = min(budget.evaluations, 0.8 * budget.seconds * workers / pace)
-    choice = engines.choose(engines.Outlook(question.space.size, affordable, pace))
+    choice = registry.choose(registry.Outlook(question.space.size, affordable, pace))
     if problem.sampler != "auto":
-        choice = engines.Choice(problem.sampler, f"{problem.sampler}: asked for in the study")
+        choice = registry.Choice(problem.sampler, f"{problem.sampler}: asked for in the study")
     whole = question.space.size * pace / workers
     return {
         "study": problem.name,

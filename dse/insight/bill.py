@@ -7,7 +7,7 @@ from dse.facts import calibration
 from dse.facts.devices import Accelerator
 from dse.facts.problem import Problem
 from dse.facts.quantities import Uncertain
-from dse.facts.topology import load_topology
+from dse.facts.topology.network import load_topology
 from dse.insight.case import Case
 from dse.insight.wording import lever_word, quantity
 from dse.search.scoring.block import COPPER_POOL_LINK, OPTICAL_LINK

@@ -17,10 +17,10 @@ from dse.insight.runs import Opened
 from dse.insight.sensitivity.elasticity import Tornado, tornado
 from dse.insight.terms import Section, Term
 from dse.insight.verdict import Limit, limits
-from dse.search import run as folders
 from dse.search.ask import ask
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator
+from dse.search.runs import run as folders
 
 
 @dataclass(frozen=True)

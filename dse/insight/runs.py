@@ -9,11 +9,11 @@ from typing import Any
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
 from dse.facts.problem import Problem, load
 from dse.insight.shortlist import Pick, picked
-from dse.search import run as folders
 from dse.search.ask import ask
 from dse.search.frontier import ParetoSet
-from dse.search.listed import listed_archive
-from dse.search.run import Run, load_epoch, read_manifest
+from dse.search.runs import run as folders
+from dse.search.runs.listed import listed_archive
+from dse.search.runs.run import Run, load_epoch, read_manifest
 
 LAST = "last"
 """The newest run."""

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import networkx
 
-from dse.facts.topology import Topology
-from dse.facts.topology_graph import Graph, graph
+from dse.facts.topology.graph import Graph, graph
+from dse.facts.topology.network import Topology
 
 SYMBOLS: Mapping[str, str] = {
     "scale_up": "scale-up bandwidth",

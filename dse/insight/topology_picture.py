@@ -4,7 +4,7 @@ import math
 from html import escape
 from pathlib import Path
 
-from dse.facts.topology import load_topology
+from dse.facts.topology.network import load_topology
 from dse.insight import wiring
 from dse.insight.topology_abstract import Abstract, Bundle, Group, abstract
 from dse.insight.wording import number, quantity

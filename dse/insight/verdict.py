@@ -8,10 +8,10 @@ from dse.facts.problem import Problem
 from dse.insight import wording
 from dse.insight.shortlist import KNEE, Pick, picked
 from dse.search.axes import NEUTRAL
-from dse.search.certificate import stated
+from dse.search.bounds.certificate import stated
 from dse.search.fidelity.constants import band_of
 from dse.search.frontier import INERT, ParetoSet
-from dse.search.run import Run
+from dse.search.runs.run import Run
 
 CLOSE = 0.05
 """A limit nearer than this is said to bind [1]."""

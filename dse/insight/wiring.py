@@ -7,8 +7,8 @@ import numpy as np
 
 from dse.facts import places
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
-from dse.facts.topology import load_topology
-from dse.facts.topology_reduce import Coefficients, reduce
+from dse.facts.topology.network import load_topology
+from dse.facts.topology.reduce import Coefficients, reduce
 from dse.insight.table import Table
 from dse.insight.wording import cell, quantity
 

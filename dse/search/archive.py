@@ -8,8 +8,8 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.search import pareto
 from dse.search.axes import Designs, Rows
+from dse.search.engines.proposals import Feedback
 from dse.search.metrics import Goal, Metrics, scores, stack
-from dse.search.proposals import Feedback
 
 LEDGER = 200_000
 """Designs of which a record is kept; beyond it those farthest from the front are forgotten."""

@@ -10,11 +10,11 @@ from dse.facts.external import External
 from dse.facts.levers import REGISTRY
 from dse.facts.metrics import METRICS
 from dse.facts.problem import Problem, dump
-from dse.facts.topology import load_topology
+from dse.facts.topology.network import load_topology
 from dse.physics.serving import KV_HOMES
 from dse.search.budget import Budget
+from dse.search.crews.external import ANALYTIC, Instead, Program
 from dse.search.evaluation import Evaluator
-from dse.search.external import ANALYTIC, Instead, Program
 from dse.search.metrics import Goal
 from dse.search.question import Question
 from dse.search.space import Space

@@ -13,9 +13,9 @@ from dse.search import pareto
 from dse.search.archive import Archive, Ledger, merged, recorded, shortened, yardstick
 from dse.search.axes import Designs
 from dse.search.budget import Budget
+from dse.search.crews.workers import Crew, Scored
+from dse.search.engines.proposals import Feedback
 from dse.search.metrics import Goal, stack
-from dse.search.proposals import Feedback
-from dse.search.workers import Crew, Scored
 
 MERGE = 8
 """Blocks after which the archive is brought up to date."""

@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from dse.search import engines, lock, promising, run, verdict, warm
+from dse.search import verdict
 from dse.search.archive import empty_ledger
 from dse.search.axes import Designs
 from dse.search.budget import Budget
 from dse.search.course import Course, Plan, Progress, joined
-from dse.search.engines import Choice, Outlook
-from dse.search.manifest import manifest
-from dse.search.passwords import concealed, without_password
-from dse.search.proposals import Feedback, Proposal, Start, unseen
+from dse.search.crews.workers import SMALLEST_BLOCK, Crew, cores, crew
+from dse.search.engines import registry
+from dse.search.engines.proposals import Feedback, Proposal, Start, unseen
+from dse.search.engines.registry import Choice, Outlook
 from dse.search.question import Question
-from dse.search.run import Epoch, Run
-from dse.search.workers import SMALLEST_BLOCK, Crew, cores, crew
+from dse.search.runs import lock, promising, run, warm
+from dse.search.runs.manifest import manifest
+from dse.search.runs.passwords import concealed, without_password
+from dse.search.runs.run import Epoch, Run
 
 SAMPLE = 256
 """Designs that every search begins with: they set the reference point, and start the engines that learn."""
@@ -68,7 +70,7 @@ class Options:
     workers: int | None = None
     """Processes; None takes one per core."""
     sampler: str = "auto"
-    """Engine by name, see `engines.NAMES`."""
+    """Engine by name, see `registry.NAMES`."""
     results: Path = Path("results")
     """Where run folders are made."""
     resume: Path | None = None
@@ -103,9 +105,9 @@ class Session:
 
 def explore(question: Question, options: Options) -> Run:
     """Search a study and return the run, also after Ctrl-C; its folder can be resumed."""
-    engines.engine("random" if options.sampler == "auto" else options.sampler)
+    registry.engine("random" if options.sampler == "auto" else options.sampler)
     if options.storage is not None and options.resume is None:
-        from dse.search import study_storage
+        from dse.search.runs import study_storage
 
         study_storage.reachable(options.storage)
     folder = options.resume or run.new_folder(options.results, question.name)
@@ -195,7 +197,7 @@ def _conducted(session: Session) -> bool:
         elif question.smallest is None:
             crews.append(replace(alone, smallest=max(alone.smallest, int(QUICK / pace))))
         state = session.epoch.engine if session.epoch else None
-        with closing(engines.engine(choice.name)(start, state)) as proposals:
+        with closing(registry.engine(choice.name)(start, state)) as proposals:
             return _follow(session, proposals, crews[-1])
     finally:
         for hired in crews:
@@ -203,7 +205,7 @@ def _conducted(session: Session) -> bool:
 
 
 def _cluster(session: Session) -> Crew:
-    from dse.search import dask_crew
+    from dse.search.crews import dask_crew
 
     return dask_crew.crew(session.question, str(session.options.cluster))
 
@@ -214,7 +216,7 @@ def _start(session: Session, alone: Crew) -> tuple[Start, float]:
     A resumed run scores the sample of its first part again, without counting it.
     """
     space, seed, course = session.question.space, int(session.manifest["seed"]), session.course
-    few = session.options.sampler in engines.SAMPLER_ENGINES
+    few = session.options.sampler in registry.SAMPLER_ENGINES
     count = session.manifest["sample"] or (SAMPLE_FOR_SAMPLERS if few else SAMPLE)
     designs = space.sample(int(min(count, course.plan.budget.evaluations)), seed)
     if session.epoch:
@@ -274,7 +276,7 @@ def _choice(session: Session, pace: float) -> Choice:
     seconds = ENUMERATED if unlimited else budget.seconds - session.course.seconds
     in_time = CERTAIN * seconds * workers / max(pace, 1e-9)
     affordable = min(budget.evaluations, in_time + session.course.evaluations)
-    return engines.choose(Outlook(session.question.space.size, affordable, pace))
+    return registry.choose(Outlook(session.question.space.size, affordable, pace))
 
 
 def _note(session: Session, choice: Choice, start: Start) -> None:
@@ -361,7 +363,7 @@ def _keep_state(session: Session, finished: bool) -> None:
 
 def _closed(session: Session, finished: bool, interrupted: bool) -> Run:
     """Write what people read."""
-    from dse.search import study
+    from dse.search.runs import study
 
     question, course, folder, closing_began = session.question, session.course, session.folder, time.monotonic()
     course.look()

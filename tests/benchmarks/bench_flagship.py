@@ -20,7 +20,7 @@ from dse.search import pareto
 from dse.search.ask import ask
 from dse.search.budget import budget
 from dse.search.explore import Options, explore
-from dse.search.run import Run, load_epoch
+from dse.search.runs.run import Run, load_epoch
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "search_spaces" / "agentic_datacenter.yaml"

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from dse.facts.problem import load
-from dse.search import workers as crews
 from dse.search.ask import ask
 from dse.search.budget import budget
+from dse.search.crews import workers as crews
 from dse.search.explore import Options, explore
 
 ROOT = Path(__file__).parents[2]

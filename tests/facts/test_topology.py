@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from dse.facts.topology import NATIVE_LIMIT, native
-from dse.facts.topology_reduce import (
+from dse.facts.topology.network import NATIVE_LIMIT, native
+from dse.facts.topology.reduce import (
     Coefficients,
     derive,
     flow_bandwidth,
@@ -14,7 +14,7 @@ from dse.facts.topology_reduce import (
     reduce,
     tier_bandwidths,
 )
-from dse.facts.topology_spec import Topology
+from dse.facts.topology.spec import Topology
 
 LATENCY = {"value": "1 us", "source": "test"}
 

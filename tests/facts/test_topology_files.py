@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.facts.topology import load_topology
-from dse.facts.topology_graph import graph
-from dse.facts.topology_reduce import derive
+from dse.facts.topology.graph import graph
+from dse.facts.topology.network import load_topology
+from dse.facts.topology.reduce import derive
 
 SHIPPED = sorted((Path(__file__).parents[2] / "topologies").glob("*.yaml"))
 NAMES = {

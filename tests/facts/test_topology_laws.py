@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from dse.facts.topology import load_topology
-from dse.facts.topology_flow import bisection_cuts, cuts
-from dse.facts.topology_graph import graph
-from dse.facts.topology_reduce import Coefficients, derive, flow_bandwidth
-from dse.facts.topology_routing import Demand, fabric, route, together
-from dse.facts.topology_spec import Topology
+from dse.facts.topology.flow import bisection_cuts, cuts
+from dse.facts.topology.graph import graph
+from dse.facts.topology.network import load_topology
+from dse.facts.topology.reduce import Coefficients, derive, flow_bandwidth
+from dse.facts.topology.routing import Demand, fabric, route, together
+from dse.facts.topology.spec import Topology
 
 SHIPPED = Path(__file__).parents[2] / "topologies"
 QUICK = settings(max_examples=25, deadline=None)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from dse.search import explore as module
-from dse.search import run, study
 from dse.search.budget import budget
 from dse.search.question import Question
+from dse.search.runs import run, study
 
 
 def _toys():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.search import lock, run
+from dse.search.runs import lock, run
 
 NOBODY = 65534
 

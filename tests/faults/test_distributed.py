@@ -67,7 +67,7 @@ def test_a_cluster_finds_the_same_front_and_survives_a_worker(small, cluster, tm
 
 
 def test_a_worker_needs_no_file_of_the_coordinator(small, tmp_path):
-    from dse.search import dask_crew
+    from dse.search.crews import dask_crew
 
     with tempfile.TemporaryDirectory() as name:
         shutil.copytree(STUDY.parent, Path(name) / "spaces")
@@ -80,7 +80,7 @@ def test_a_worker_needs_no_file_of_the_coordinator(small, tmp_path):
 
 def test_a_cluster_that_is_not_there_ends_with_a_message(small, tmp_path, harness, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("dse.search.dask_crew.TIMEOUT", "1 s")
+    monkeypatch.setattr("dse.search.crews.dask_crew.TIMEOUT", "1 s")
     began = time.monotonic()
     with pytest.raises(harness.run.SpecError, match="no Dask scheduler"):
         front(small, tmp_path, cluster="tcp://127.0.0.1:1")

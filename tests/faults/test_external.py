@@ -13,11 +13,11 @@ import pytest
 from dse.facts.errors import SpecError
 from dse.facts.external import External
 from dse.facts.problem import dump, load
-from dse.search import promising
 from dse.search.ask import ask
 from dse.search.budget import budget
+from dse.search.crews.external import Broken, Conversation, Instead, Program, answer, farewell
 from dse.search.explore import Options, explore
-from dse.search.external import Broken, Conversation, Instead, Program, answer, farewell
+from dse.search.runs import promising
 
 ROOT = Path(__file__).parents[2]
 SIMULATOR = Path(__file__).with_name("data") / "simulator.py"

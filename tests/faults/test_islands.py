@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.search import islands, lock, run
+from dse.search.runs import islands, lock, run
 
 
 @pytest.fixture

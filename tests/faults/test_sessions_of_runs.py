@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dse.facts.errors import SpecError
-from dse.search import run
 from dse.search.axes import Designs
+from dse.search.runs import run
 
 STEP = 120
 ENGINES = ("evolution_polish", "random", "exhaustive")

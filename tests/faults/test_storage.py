@@ -10,9 +10,9 @@ import optuna
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.search import passwords, study_storage
-from dse.search.study import OURS, objective
-from dse.search.study_storage import open_storage
+from dse.search.runs import passwords, study_storage
+from dse.search.runs.study import OURS, objective
+from dse.search.runs.study_storage import open_storage
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::optuna.exceptions.ExperimentalWarning",

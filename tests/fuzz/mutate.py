@@ -9,7 +9,7 @@ from pathlib import Path
 from dse.facts import calibration, hf_import, measurements, traces, workload
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
-from dse.facts.topology import load_topology
+from dse.facts.topology.network import load_topology
 from dse.insight.forecast import predict_file
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from dse.facts import files, measurements, traces
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
 from dse.facts.reader import read
-from dse.facts.topology import load_topology
+from dse.facts.topology.network import load_topology
 
 
 def _mutate():

@@ -14,7 +14,7 @@ from dse.insight.notebook import explore
 from dse.insight.runs import Opened
 from dse.search import pareto
 from dse.search.archive import Archive
-from dse.search.run import Run
+from dse.search.runs.run import Run
 
 STUDY = (Path(__file__).parents[1] / "studies" / "tiny.yaml").read_text()
 

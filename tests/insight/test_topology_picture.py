@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dse.facts.topology import load_topology
-from dse.facts.topology_graph import graph, names_of
+from dse.facts.topology.graph import graph, names_of
+from dse.facts.topology.network import load_topology
 from dse.insight.topology_abstract import abstract
 from dse.insight.topology_picture import file, page, svg, words
 

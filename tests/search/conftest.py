@@ -141,7 +141,7 @@ def toys():
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
     """Explore a toy study: `ask("small", "500 evaluations", seed=1, sampler="random")`."""
-    monkeypatch.setattr("dse.search.study.REST", 60)
+    monkeypatch.setattr("dse.search.runs.study.REST", 60)
 
     def asked(name, budget, **options):
         toy = options.pop("toy", TOYS[name])

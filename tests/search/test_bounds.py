@@ -12,9 +12,9 @@ from dse.search.ask import ask
 from dse.search.axes import Designs
 from dse.search.bounds.boxes import halved, members, stacked
 from dse.search.bounds.branch import Bounds, Branching
+from dse.search.bounds.certify import beaten, doomed
 from dse.search.bounds.quantile import least_quantile
 from dse.search.bounds.yardstick import Yardstick, yardstick
-from dse.search.certify import beaten, doomed
 from dse.search.metrics import scores
 
 ROOT = Path(__file__).parents[2]

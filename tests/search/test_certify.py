@@ -11,16 +11,16 @@ from typer.testing import CliRunner
 from dse.cli import app
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
-from dse.search import certify as prover
 from dse.search.archive import gather
 from dse.search.ask import ask
+from dse.search.bounds import certify as prover
+from dse.search.bounds.certificate import CERTIFICATE, stated
+from dse.search.bounds.certify import Effort, beaten, certify
+from dse.search.bounds.certify_run import certified
 from dse.search.budget import budget
-from dse.search.certificate import CERTIFICATE, stated
-from dse.search.certify import Effort, beaten, certify
-from dse.search.certify_run import certified
 from dse.search.explore import Options, explore
 from dse.search.metrics import scores
-from dse.search.run import SUMMARY, load_epoch
+from dse.search.runs.run import SUMMARY, load_epoch
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.search import engines, pareto
-from dse.search.engines import Outlook, choose
+from dse.search import pareto
+from dse.search.crews.workers import blocks
+from dse.search.engines import registry
+from dse.search.engines.proposals import Feedback, Start
+from dse.search.engines.registry import Outlook, choose
 from dse.search.metrics import scores
-from dse.search.proposals import Feedback, Start
-from dse.search.workers import blocks
 
-ARRAY = list(engines.ARRAY_ENGINES)
-SAMPLERS = [name for name in engines.SAMPLER_ENGINES if name != "gp"]  # needs torch
+ARRAY = list(registry.ARRAY_ENGINES)
+SAMPLERS = [name for name in registry.SAMPLER_ENGINES if name != "gp"]  # needs torch
 EVERY = [*ARRAY, *SAMPLERS]
 
 
@@ -25,7 +26,7 @@ def begin(toy, goals, seed=0, count=64):
 
 def steps(name, toy, goals, count, state=None, seed=0):
     """Designs of the first proposals of an engine, and its last state."""
-    proposals = engines.engine(name)(begin(toy, goals, seed), state)
+    proposals = registry.engine(name)(begin(toy, goals, seed), state)
     proposal, seen, last = next(proposals), [], {}
     for number in range(count):
         last = proposal.state()
@@ -129,7 +130,7 @@ def test_auto_chooses_by_size_budget_and_pace_and_says_why(outlook, name):
 
 
 def test_a_sampler_without_its_package_says_what_to_install(ask, monkeypatch):
-    monkeypatch.setattr("dse.search.engines.find_spec", lambda name: None)
+    monkeypatch.setattr("dse.search.engines.registry.find_spec", lambda name: None)
     with pytest.raises(SpecError, match="needs the package torch"):
         ask("small", "10 evaluations", sampler="gp")
 

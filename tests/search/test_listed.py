@@ -9,7 +9,7 @@ from dse.facts.errors import SpecError
 from dse.facts.problem import load
 from dse.insight import runs
 from dse.insight.notebook import explore
-from dse.search.listed import listed_archive
+from dse.search.runs.listed import listed_archive
 
 STUDY = (Path(__file__).parents[1] / "studies" / "tiny.yaml").read_text()
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from synthetic import GOALS, small
 
-from dse.search import colony, evolution, niches
 from dse.search.axes import Designs
 from dse.search.budget import Budget
+from dse.search.engines import colony, evolution, niches
+from dse.search.engines.proposals import Feedback, Start
 from dse.search.explore import Options, explore
 from dse.search.metrics import Metrics, scores
-from dse.search.proposals import Feedback, Start
 from dse.search.question import Question
 from dse.search.space import Space, space
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from synthetic import GOALS, SHAPES, Synthetic, scored, small
 
-from dse.search import elites, pareto
+from dse.search import pareto
 from dse.search.budget import budget
+from dse.search.engines import elites
+from dse.search.engines.proposals import Feedback
 from dse.search.explore import Options, explore
 from dse.search.metrics import scores
-from dse.search.proposals import Feedback
 
 
 def searched(study: Synthetic, folder, limit: str, sampler: str = "auto", seed: int = 0):

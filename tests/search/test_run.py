@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.search import lock, pareto, run
+from dse.search import pareto
 from dse.search.axes import Designs
 from dse.search.budget import Budget, budget
 from dse.search.metrics import Metrics
 from dse.search.question import Question
-from dse.search.run import load_epoch, open_run
+from dse.search.runs import lock, run
+from dse.search.runs.run import load_epoch, open_run
 
 FILES = {"manifest.json", "summary.json", "front.csv", "history.csv", "archive.npz", "study.journal"}
 

@@ -2,9 +2,9 @@ import optuna
 import pytest
 
 from dse.search.metrics import Goal
-from dse.search.run import load_epoch
-from dse.search.study import OURS, TRIALS, objective, record
-from dse.search.study_storage import open_storage
+from dse.search.runs.run import load_epoch
+from dse.search.runs.study import OURS, TRIALS, objective, record
+from dse.search.runs.study_storage import open_storage
 
 
 @pytest.fixture

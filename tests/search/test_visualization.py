@@ -2,7 +2,7 @@ import optuna
 import pytest
 from optuna import visualization
 
-from dse.search.study import open_storage
+from dse.search.runs.study import open_storage
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.search.warm import start_from
+from dse.search.runs.warm import start_from
 
 
 def changed(toys, **levers):

@@ -7,7 +7,7 @@ from dse.facts.problem import Problem
 from dse.insight.decision import repair, robustness
 from dse.insight.runs import Opened
 from dse.insight.shortlist import ROBUST
-from dse.search.run import SUMMARY, Run, write_json
+from dse.search.runs.run import SUMMARY, Run, write_json
 
 
 def completed(problem: Problem, run: Run) -> Run:

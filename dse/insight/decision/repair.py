@@ -20,7 +20,7 @@ from dse.insight import wording
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator
 from dse.search.metrics import Metrics
-from dse.search.run import Run, load_epoch
+from dse.search.runs.run import Run, load_epoch
 from dse.search.scoring.plan import Plan
 
 CLOSEST = 64

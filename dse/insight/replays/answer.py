@@ -14,7 +14,7 @@ from dse.replay.design import rated
 from dse.replay.outcome import Counts, Outcome, spread
 from dse.replay.rate import Best, targets
 from dse.replay.scenario import Replayed
-from dse.search.run import write_atomic
+from dse.search.runs.run import write_atomic
 
 FILE = "replay.json"
 """Replays of a run, in its folder."""

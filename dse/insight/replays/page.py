@@ -9,7 +9,7 @@ from plotly.offline import get_plotlyjs
 from dse.insight.report.cards import replay
 from dse.insight.report.page import Placed
 from dse.insight.runs import Opened
-from dse.search.run import write_atomic
+from dse.search.runs.run import write_atomic
 
 NAME = "replay.html"
 """File in the folder of a run."""

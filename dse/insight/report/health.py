@@ -12,8 +12,8 @@ from dse.insight.report.cards import history
 from dse.insight.report.scene import Scene
 from dse.insight.verdict import CLOSE, LIMITS
 from dse.insight.verdict import ties as tied
-from dse.search import run as folders
 from dse.search.fidelity.constants import constants
+from dse.search.runs import run as folders
 
 State: TypeAlias = Literal["pass", "look", "problem"]
 

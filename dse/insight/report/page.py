@@ -14,7 +14,7 @@ from dse.insight.report.card import Card
 from dse.insight.report.cards import verdict
 from dse.insight.report.scene import Scene
 from dse.insight.runs import Opened
-from dse.search.run import write_atomic
+from dse.search.runs.run import write_atomic
 
 NAME = "report.html"
 """File in the folder of a run."""

@@ -13,12 +13,12 @@ from dse.insight.explain import Explanation, design_of, explanation
 from dse.insight.report import style
 from dse.insight.runs import Opened
 from dse.insight.shortlist import KNEE, Pick
-from dse.search import run as folders
 from dse.search.archive import Ledger
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator
 from dse.search.frontier import ParetoSet
 from dse.search.metrics import Goal, Metrics
+from dse.search.runs import run as folders
 
 SAMPLED = 192
 """Designs of the uniform sample that shows the space behind the front; the whole space where it is no larger."""

@@ -20,7 +20,7 @@ from dse.facts import places
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.levers import NATIVE, NONE
 from dse.facts.problem import Problem
-from dse.facts.topology import load_topology
+from dse.facts.topology.network import load_topology
 from dse.insight.sensitivity import stretched
 from dse.insight.sensitivity.held import Scenario
 from dse.physics.calibration import Calibration

@@ -8,7 +8,7 @@ import numpy as np
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.models import Model
 from dse.facts.problem import Problem
-from dse.facts.topology_reduce import tier_bandwidths
+from dse.facts.topology.reduce import tier_bandwidths
 from dse.search.axes import Designs
 from dse.search.scoring import supply
 from dse.search.scoring.plan import NATIVE, NONE, Plan

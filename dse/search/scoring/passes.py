@@ -8,7 +8,7 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.facts.devices import Accelerator
 from dse.facts.models import Model
-from dse.facts.topology_reduce import Coefficients, flow_bandwidth, group_index, tier_bandwidths
+from dse.facts.topology.reduce import Coefficients, flow_bandwidth, group_index, tier_bandwidths
 from dse.physics import demand
 from dse.physics.network import Path, expert_copies
 from dse.physics.roofline import Links, Supply

@@ -13,8 +13,8 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.agents import Agent
 from dse.facts.atoms import BROKEN, FIRST
 from dse.facts.problem import Problem
-from dse.facts.topology import load_topology, native
-from dse.facts.topology_reduce import Coefficients, reduce
+from dse.facts.topology.network import load_topology, native
+from dse.facts.topology.reduce import Coefficients, reduce
 from dse.physics import demand, queueing, serving
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape

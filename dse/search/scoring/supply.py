@@ -14,7 +14,7 @@ from dse.facts import catalog
 from dse.facts.devices import Accelerator
 from dse.facts.prices import PriceSet
 from dse.facts.technologies import Link, Memory
-from dse.facts.topology_reduce import Coefficients
+from dse.facts.topology.reduce import Coefficients
 from dse.physics import cost
 from dse.physics.cost import SECONDS_PER_HOUR
 

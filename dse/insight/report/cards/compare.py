@@ -9,7 +9,7 @@ from dse.insight.decision.compare_runs import RunComparison
 from dse.insight.report import markup
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened, open_run
-from dse.search.run import MANIFEST
+from dse.search.runs.run import MANIFEST
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dse.insight.report import markup, style
 from dse.insight.report.card import Card
 from dse.insight.report.scene import Scene
 from dse.insight.wording import percent
-from dse.search import run as folders
+from dse.search.runs import run as folders
 
 LATE = 0.25
 """Last part of a search whose gain tells whether it has settled [1]."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dse.facts.topology import load_topology, native
-from dse.facts.topology_spec import Topology
+from dse.facts.topology.network import load_topology, native
+from dse.facts.topology.spec import Topology
 from dse.insight import wording
 from dse.insight.report import markup, system
 from dse.insight.report.card import Card

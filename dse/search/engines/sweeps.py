@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from dse.search.axes import Designs
-from dse.search.proposals import Proposal, Proposals, Start, State, recall, remainder, remember, unseen
+from dse.search.engines.proposals import Proposal, Proposals, Start, State, recall, remainder, remember, unseen
 from dse.search.space import Space
 
 BATCH = 256

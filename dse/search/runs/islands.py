@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from dse.facts.errors import SpecError
-from dse.search import lock, run, verdict
+from dse.search import verdict
 from dse.search.archive import Archive, Ledger, gather
 from dse.search.explore import Options, explore
-from dse.search.manifest import manifest
 from dse.search.metrics import Metrics, stack
 from dse.search.question import Question
-from dse.search.run import Epoch, Run
+from dse.search.runs import lock, run
+from dse.search.runs.manifest import manifest
+from dse.search.runs.run import Epoch, Run
 
 FOLDER = "islands"
 """Where the islands of a run are."""
@@ -47,7 +48,7 @@ class Part:
 def join(question: Question, options: Options, folder: Path) -> Run:
     """Search one island of a run, which is made if it is not there, and merge all islands that have results."""
     if options.storage is not None:
-        from dse.search import study_storage
+        from dse.search.runs import study_storage
 
         study_storage.reachable(options.storage)
     _founded(question, options, folder, islands={})
@@ -209,7 +210,7 @@ def _written(
     storage: str | None,
 ) -> Run:
     """Write what people read."""
-    from dse.search import study
+    from dse.search.runs import study
 
     (archive, ledger), notes = found
     seconds = max(part.epoch.seconds for part in parts)

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 import networkx
 
-from dse.facts import topology_spec as spec
 from dse.facts.errors import Mistake, SpecError
+from dse.facts.topology import spec
 
 Graph: TypeAlias = "networkx.Graph[str]"
 Builder: TypeAlias = Callable[[Any], Graph]

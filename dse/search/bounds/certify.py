@@ -17,8 +17,8 @@ from dse.search.archive import Archive
 from dse.search.axes import Designs
 from dse.search.bounds.boxes import members
 from dse.search.bounds.branch import Bounds, Branching, unknown_levers
+from dse.search.bounds.certificate import Certificate
 from dse.search.bounds.yardstick import unbounded, yardstick
-from dse.search.certificate import Certificate
 from dse.search.evaluation import Evaluator
 from dse.search.metrics import scores
 from dse.search.question import Question

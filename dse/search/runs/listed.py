@@ -12,7 +12,7 @@ from dse.search.axes import Axis
 from dse.search.frontier import INERT, shown
 from dse.search.metrics import Metrics, scores
 from dse.search.question import Question
-from dse.search.run import FRONT, refused
+from dse.search.runs.run import FRONT, refused
 
 KV_HOME = ".kv_home"
 """Ending of the one mapping column that belongs to no pool."""

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dse.facts import reader
-from dse.facts import topology_spec as spec
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.topology_files import read_wiring
-from dse.facts.topology_spec import Topology
+from dse.facts.topology import spec
+from dse.facts.topology.files import read_wiring
+from dse.facts.topology.spec import Topology
 
 __all__ = ["NATIVE_LIMIT", "Topology", "load_topology", "native"]
 

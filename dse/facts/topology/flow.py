@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.topology_routing import Fabric
+from dse.facts.topology.routing import Fabric
 
 # Ratios between the bandwidths of two tiers at which cuts are sought: NICs are 2 to 40 times slower than
 # scale-up.

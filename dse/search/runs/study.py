@@ -23,12 +23,12 @@ from dse.facts.errors import SpecError
 from dse.search import pareto, verdict
 from dse.search.archive import Ledger
 from dse.search.axes import Axis, Choice
+from dse.search.engines.optuna_engine import LARGE, quiet
 from dse.search.frontier import INERT, KNEES, ParetoSet, shown
 from dse.search.metrics import Metrics, minimised, scores
-from dse.search.optuna_engine import LARGE, quiet
 from dse.search.question import Question
-from dse.search.run import JOURNAL, Run, difference, refused
-from dse.search.study_storage import attempted, damaged, open_storage
+from dse.search.runs.run import JOURNAL, Run, difference, refused
+from dse.search.runs.study_storage import attempted, damaged, open_storage
 
 TRIALS = 3000
 """Most trials of a published study."""

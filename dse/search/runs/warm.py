@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dse.search import run
 from dse.search.axes import Axis, Choice, Rows
+from dse.search.runs import run
 from dse.search.space import Space
 
 FAR = 1e3

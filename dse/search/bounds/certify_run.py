@@ -9,16 +9,18 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.problem import load
-from dse.search import certify, pareto, run
+from dse.search import pareto
 from dse.search.archive import gather
 from dse.search.ask import ask
 from dse.search.axes import Choice, Designs, Rows
-from dse.search.certificate import CERTIFICATE, Certificate, identity
-from dse.search.certify import Effort
+from dse.search.bounds import certify
+from dse.search.bounds.certificate import CERTIFICATE, Certificate, identity
+from dse.search.bounds.certify import Effort
 from dse.search.frontier import INERT, shown
-from dse.search.manifest import catalog_hash
 from dse.search.metrics import Metrics, scores
 from dse.search.question import Question
+from dse.search.runs import run
+from dse.search.runs.manifest import catalog_hash
 
 MOST_DESIGNS = 400
 """Designs of a front that are scored again and certified with: more take longer and cover little more."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from dse.arrays import IntArray
 from dse.search.axes import Designs, Rows
-from dse.search.colony import LOCAL, VARIED, VISIT, Colony, founded, grown, selected
-from dse.search.elites import CELLS, Elites, entered, grid
-from dse.search.proposals import Feedback, Start
+from dse.search.engines.colony import LOCAL, VARIED, VISIT, Colony, founded, grown, selected
+from dse.search.engines.elites import CELLS, Elites, entered, grid
+from dse.search.engines.proposals import Feedback, Start
 from dse.search.space import Space
 
 SETTLED = 12

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
-from dse.facts.topology_collectives import OPS, collectives, domain_size, group_sizes
-from dse.facts.topology_flow import bisection_cuts, counts, memory_cuts, transfer_cuts
-from dse.facts.topology_graph import graph
-from dse.facts.topology_routing import Routing, fabric, route
-from dse.facts.topology_spec import Topology
+from dse.facts.topology.collectives import OPS, collectives, domain_size, group_sizes
+from dse.facts.topology.flow import bisection_cuts, counts, memory_cuts, transfer_cuts
+from dse.facts.topology.graph import graph
+from dse.facts.topology.routing import Routing, fabric, route
+from dse.facts.topology.spec import Topology
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from dse.facts.external import External
-from dse.search import pareto, run
-from dse.search.external import Answer, Conversation, Program, request
+from dse.search import pareto
+from dse.search.crews.external import Answer, Conversation, Program, request
 from dse.search.frontier import ParetoSet, shown
-from dse.search.run import Run
+from dse.search.runs import run
+from dse.search.runs.run import Run
 
 ANSWERS = "external.jsonl"
 TABLE = "external.csv"

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from dse.facts.errors import Mistake, SpecError
-from dse.search import lock, pareto
+from dse.search import pareto
 from dse.search.axes import Designs
+from dse.search.engines.proposals import Feedback
 from dse.search.metrics import Goal, Metrics, scores
-from dse.search.proposals import Feedback
 from dse.search.question import Question
+from dse.search.runs import lock
 
 Evaluator: TypeAlias = Callable[[Designs], Metrics]
 

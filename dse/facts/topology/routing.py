@@ -21,8 +21,8 @@ from scipy.sparse import csr_array
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.topology_graph import Graph, names_of
-from dse.facts.topology_spec import Topology
+from dse.facts.topology.graph import Graph, names_of
+from dse.facts.topology.spec import Topology
 
 # Sources handled at once: bounds the work arrays (sources x links) to tens of megabytes.
 _SOURCES_AT_ONCE = 128

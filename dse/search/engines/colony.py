@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
-from dse.search import elites, pareto
+from dse.search import pareto
 from dse.search.axes import Designs, Rows
-from dse.search.elites import Elites
-from dse.search.proposals import Feedback, Start
+from dse.search.engines import elites
+from dse.search.engines.elites import Elites
+from dse.search.engines.proposals import Feedback, Start
 
 BATCH = 256
 """Designs proposed per generation, and designs that survive it."""

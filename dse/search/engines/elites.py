@@ -13,7 +13,7 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.search import pareto
 from dse.search.axes import Designs, Rows
-from dse.search.proposals import Feedback
+from dse.search.engines.proposals import Feedback
 from dse.search.space import Space
 
 DIVISIONS = 3

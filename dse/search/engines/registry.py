@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from dse.facts.errors import Mistake, SpecError, did_you_mean
-from dse.search import evolution, sweeps
-from dse.search.proposals import Engine, Proposals, Start, State
+from dse.search.engines import evolution, sweeps
+from dse.search.engines.proposals import Engine, Proposals, Start, State
 
 ARRAY_ENGINES: Mapping[str, Engine] = {
     "exhaustive": sweeps.exhaustive,
@@ -79,6 +79,6 @@ def engine(name: str) -> Engine:
 
 
 def _sampler(name: str, start: Start, state: State | None) -> Proposals:
-    from dse.search.optuna_engine import sampler_engine
+    from dse.search.engines.optuna_engine import sampler_engine
 
     return sampler_engine(name)(start, state)

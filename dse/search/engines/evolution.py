@@ -12,10 +12,10 @@ import numpy as np
 from dse.arrays import BoolArray
 from dse.search import pareto
 from dse.search.axes import Designs, Rows
-from dse.search.colony import LOCAL, VARIED, Colony, batch
-from dse.search.elites import Elites, parents
-from dse.search.niches import Settlement, pinned, settled, settlement, turn
-from dse.search.proposals import (
+from dse.search.engines.colony import LOCAL, VARIED, Colony, batch
+from dse.search.engines.elites import Elites, parents
+from dse.search.engines.niches import Settlement, pinned, settled, settlement, turn
+from dse.search.engines.proposals import (
     Proposal,
     Proposals,
     Start,

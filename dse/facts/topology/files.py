@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from dse.facts import files, reader
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.quantities import Strict
-from dse.facts.topology_spec import Wiring
+from dse.facts.topology.spec import Wiring
 
 MAX_BYTES = 10_000_000
 """A graph of two thousand devices needs about a tenth of this."""

@@ -19,7 +19,7 @@ import optuna
 from dse.arrays import FloatArray
 from dse.search import pareto
 from dse.search.axes import Axis, Designs
-from dse.search.proposals import Engine, Feedback, Proposal, Proposals, Start, State, remainder
+from dse.search.engines.proposals import Engine, Feedback, Proposal, Proposals, Start, State, remainder
 
 LARGE = 1e6
 """Stands for a score that is not finite: Optuna would rank infinities with real values."""

@@ -21,8 +21,8 @@ from optuna.storages import (
 from optuna.storages.journal import JournalFileBackend, JournalRedisBackend
 
 from dse.facts.errors import Mistake, SpecError
-from dse.search.optuna_engine import quiet
-from dse.search.passwords import concealed
+from dse.search.engines.optuna_engine import quiet
+from dse.search.runs.passwords import concealed
 
 HEARTBEAT = 60
 """Seconds between two signs of life of a trial; a trial silent for twice as long is taken for dead."""

@@ -1,7 +1,7 @@
 r"""Collectives on a graph: how many links one byte crosses, how loaded the worst link of each tier becomes.
 
 A collective is a sequence of phases; a phase is a set of messages sent at once by **all** groups of the
-system (replicas work at the same time), routed by `topology_routing`. Times of phases add up:
+system (replicas work at the same time), routed by `routing`. Times of phases add up:
 
 .. math:: T(m) = \sum_t \left( \mathrm{steps}_t\,\alpha_t + \mathrm{traffic}_t\,\frac{m}{\beta_t} \right)
 
@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
-from dse.facts.topology_routing import Demand, Fabric, Routing, alone, together
+from dse.facts.topology.routing import Demand, Fabric, Routing, alone, together
 
 OPS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p", "all_reduce_direct")
 """`all_reduce_direct` is all-reduce in two rounds of pairwise messages: fewer steps, for short messages."""

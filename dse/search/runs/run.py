@@ -20,9 +20,9 @@ from dse.facts.convergence import convergence
 from dse.facts.errors import Mistake, SpecError
 from dse.search.archive import Archive, Ledger
 from dse.search.budget import Budget
+from dse.search.engines.proposals import State
 from dse.search.frontier import ParetoSet
 from dse.search.metrics import Metrics
-from dse.search.proposals import State
 from dse.search.question import Question
 
 ARCHIVE = "archive.npz"

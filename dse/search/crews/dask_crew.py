@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from dse.facts.errors import Mistake, SpecError
 from dse.search.axes import Designs
+from dse.search.crews.workers import SMALLEST_BLOCK, Crew, Evaluator, Promise, Scored, reduced
 from dse.search.metrics import Goal
 from dse.search.question import Question
-from dse.search.workers import SMALLEST_BLOCK, Crew, Evaluator, Promise, Scored, reduced
 
 TIMEOUT = "20 s"
 """How long a scheduler may take to answer."""

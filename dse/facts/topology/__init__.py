@@ -1,0 +1,1 @@
+"""Networks of devices: written as YAML, held as graphs, reduced to what the physics needs."""

@@ -1,0 +1,1 @@
+"""Who scores the blocks: this process, its workers, a cluster, a program of the user."""

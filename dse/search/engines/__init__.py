@@ -1,0 +1,1 @@
+"""Proposers behind one small contract, and the choice among them."""
