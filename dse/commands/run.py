@@ -66,9 +66,10 @@ def run(
     from dse.insight.runs import locate
     from dse.search.ask import ask, limits
     from dse.search.budget import budget as read_budget
-    from dse.search.explore import Options, explore
+    from dse.search.explore import explore
     from dse.search.runs import run as folders
     from dse.search.runs.islands import join as work_together
+    from dse.search.session import Options
 
     folder = locate(resume, results) if resume else _shared(join, study, results)
     problem = load(_file(study, folder, folders.PROBLEM), overrides(changes))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dse.facts import catalog
 from dse.facts.errors import Mistake, SpecError
+from dse.facts.files import absolute
 from dse.facts.models import Model
 from dse.facts.reader import Path_, Source
 from dse.facts.study import AgentSpec, Slo, Study
@@ -96,7 +97,7 @@ def _beside(spec: AgentSpec, study: Path) -> AgentSpec:
     """Agent whose workload file, if it has one, no longer depends on where the study stands."""
     if not spec.workload.endswith((".yaml", ".yml")):
         return spec
-    return spec.model_copy(update={"workload": str((study.parent / spec.workload).resolve())})
+    return spec.model_copy(update={"workload": str(absolute(study.parent / spec.workload))})
 
 
 def _fields(slo: object) -> Mapping[str, float]:

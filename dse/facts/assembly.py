@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dse.facts import catalog
 from dse.facts.errors import Mistake, SpecError
+from dse.facts.files import is_file
 from dse.facts.levers import REGISTRY
 from dse.facts.reader import Data, Path_, Place, Source, read, value
 
@@ -13,6 +14,7 @@ SECTIONS: Mapping[str, catalog.Kind] = {
     "models": "models",
     "memories": "memories",
     "links": "links",
+    "techniques": "techniques",
 }
 """Sections of a study that extend the catalog."""
 _DOTTED_KEYS = frozenset({"levers", "constants", "uncertainties"})
@@ -56,7 +58,7 @@ def _extended(source: Source, path: Path) -> Source:
     if not isinstance(base_name, str):
         raise SpecError([source.mistake(("extends",), "expected the name of a study file")])
     base_path = path.parent / base_name
-    if not base_path.is_file():
+    if not is_file(base_path):
         raise SpecError([source.mistake(("extends",), f'there is no file "{base_path}"')])
     base = read(base_path)
     if "extends" in base.data:

@@ -1,4 +1,4 @@
-"""The catalog that ships with the package: accelerators, models, memories, links and price sets.
+"""The catalog that ships with the package: accelerators, models, memories, links, techniques and price sets.
 
 Each kind is one YAML file, `name: row`; a row may start from another with `like:`. Rows are checked against
 their types when they are first used.
@@ -18,14 +18,15 @@ from dse.facts.models import Model
 from dse.facts.prices import PriceSet
 from dse.facts.quantities import Strict
 from dse.facts.reader import Data, Source, mistakes, read
-from dse.facts.technologies import Link, Memory
+from dse.facts.technologies import Link, Memory, Technique
 
-Kind: TypeAlias = Literal["accelerators", "models", "memories", "links", "prices"]
+Kind: TypeAlias = Literal["accelerators", "models", "memories", "links", "techniques", "prices"]
 TYPES: Mapping[Kind, type[Strict]] = {
     "accelerators": Accelerator,
     "models": Model,
     "memories": Memory,
     "links": Link,
+    "techniques": Technique,
     "prices": PriceSet,
 }
 _SINGULAR: Mapping[Kind, str] = {
@@ -33,6 +34,7 @@ _SINGULAR: Mapping[Kind, str] = {
     "models": "model",
     "memories": "memory",
     "links": "link",
+    "techniques": "technique",
     "prices": "price set",
 }
 
@@ -73,6 +75,15 @@ def link(name: str) -> Link:
     8
     """
     return _typed("links", name, Link)
+
+
+def technique(name: str) -> Technique:
+    """Return a technique of the catalog.
+
+    >>> technique("flash_attention").kind
+    'attention_kernel'
+    """
+    return _typed("techniques", name, Technique)
 
 
 def price_set(name: str) -> PriceSet:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from dse.facts import catalog, levers
 from dse.facts.agents import known_model
 from dse.facts.devices import Accelerator
 from dse.facts.errors import Mistake, did_you_mean, listed
+from dse.facts.external import SIMULATED
+from dse.facts.files import is_file
 from dse.facts.levers import NONE, REGISTRY, RELEASE, Choice
 from dse.facts.metrics import EXTENSIVE
 from dse.facts.models import Model
@@ -93,6 +96,25 @@ def sentences(study: Study, source: Source, broken: frozenset[Path_]) -> Iterato
                 seen.add(sentence.column)
 
 
+def evaluator(study: Study, source: Source, beside: Path) -> Iterator[Mistake]:
+    """A replay that scores designs finds its trace and its agent, and measures what is asked for."""
+    replay = None if study.evaluator is None else study.evaluator.replay
+    if replay is None:
+        return
+    known, path = _names(source, "agents"), ("evaluator", "replay")
+    if replay.agent is not None and replay.agent not in known:
+        hint = did_you_mean(replay.agent, known) or f" Known: {listed(known)}."
+        yield source.mistake((*path, "agent"), f'there is no agent "{replay.agent}".{hint}')
+    if replay.trace is not None and not is_file(beside.parent / replay.trace):
+        yield source.mistake((*path, "trace"), f'there is no file "{beside.parent / replay.trace}"')
+    if replay.trace is not None and replay.agent is None and len(study.agents) > 1:
+        yield source.mistake(path, f"a trace is served by one agent: name it with `agent:`. Known: {listed(known)}")
+    for index, goal in enumerate(study.objectives):
+        if goal.metric not in SIMULATED:
+            message = f"{goal.metric} is not measured by a replay: choose another objective, or leave out `replay`"
+            yield source.mistake(("objectives", index), message)
+
+
 def lever_choices(study: Study, source: Source, topologies: Mapping[str, object]) -> tuple[Choices, list[Mistake]]:
     """Choices of all levers, ranges expanded and defaults filled in."""
     mistakes: list[Mistake] = []
@@ -107,7 +129,8 @@ def lever_choices(study: Study, source: Source, topologies: Mapping[str, object]
                 entries = written if section == "levers" else [written]
                 found[name] = _one_lever(source, (section, name), name, entries, topologies, mistakes)
     mistakes.extend(_no_device(source, found))
-    values = {name: tuple(found.get(name, ())) or _default(name, found) for name in REGISTRY}
+    stated = [name for name, lever in REGISTRY.items() if name in found or not lever.optional]
+    values = {name: tuple(found.get(name, ())) or _default(name, found) for name in stated}
     places = {(name, choice): path for name, choices in found.items() for choice, path in choices.items()}
     return Choices(values, places), mistakes
 
@@ -204,7 +227,7 @@ def _one_lever(
     if not isinstance(written, list) or not written:
         mistakes.append(source.mistake(path, "expected a list of choices [a, b], or a range {from, to, steps, scale}"))
         return {}
-    known = _known(lever.kind, source, topologies)
+    known = _known(lever, source, topologies)
     choices: dict[Choice, Path_] = {}
     for index, entry in enumerate(written):
         place = (*path, index) if path[0] == "levers" else path
@@ -219,14 +242,24 @@ def _one_lever(
     return choices
 
 
-def _known(kind: levers.Kind, source: Source, topologies: Mapping[str, object]) -> Mapping[str, object]:
-    """Names that a lever of this kind may take from the catalog and the study."""
+def _known(lever: levers.Lever, source: Source, topologies: Mapping[str, object]) -> Mapping[str, object]:
+    """Names that a lever may take from the catalog and the study."""
+    kind = lever.kind
+    if kind == "technique":
+        rows = source.data.get("techniques")
+        own = {name for name, row in rows.items() if _kind(row) == lever.name} if isinstance(rows, dict) else set()
+        stock = (name for name in catalog.names("techniques") if catalog.technique(name).kind == lever.name)
+        return dict.fromkeys([*stock, *sorted(own)])
     if kind == "device":
         return {**catalog.raw("accelerators").data, **dict.fromkeys(_names(source, "devices"))}
     if kind == "pool":
         own = dict.fromkeys(_names(source, "memories"))
         return {**{name: None for name in catalog.names("memories") if catalog.memory(name).pool}, **own}
     return topologies if kind == "topology" else {}
+
+
+def _kind(row: Data) -> Data:
+    return row.get("kind") if isinstance(row, dict) else None
 
 
 def _no_device(source: Source, found: Mapping[str, Mapping[Choice, Path_]]) -> Iterator[Mistake]:

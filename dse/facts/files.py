@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+from contextlib import suppress
 from pathlib import Path
 
 from dse.facts.errors import Mistake, SpecError
@@ -44,6 +45,24 @@ def read_text(path: str | Path, most: int) -> str:
         line, column = _place(raw[: raw.index(b"\0")])
         raise SpecError([Mistake(str(path), line, column, "", "holds a NUL byte: this is not a text file")])
     return text
+
+
+def is_file(path: Path) -> bool:
+    r"""Whether there is a file; False for a name that no file can have.
+
+    >>> is_file(Path("x" * 5000)), is_file(Path("a\0b"))
+    (False, False)
+    """
+    with suppress(OSError, ValueError):
+        return path.is_file()
+    return False
+
+
+def absolute(path: Path) -> Path:
+    """Path that does not depend on where the program runs; one that no file can have is left to whoever reads it."""
+    with suppress(OSError, ValueError):
+        return path.resolve()
+    return path.absolute()
 
 
 def table(text: str, name: str) -> list[tuple[int, list[str]]]:

@@ -10,7 +10,7 @@ from dse.facts.errors import did_you_mean, listed
 from dse.facts.reader import Data
 
 Choice: TypeAlias = str | float | int
-Kind: TypeAlias = Literal["choice", "device", "topology", "pool", "dtype", "quantity", "count"]
+Kind: TypeAlias = Literal["choice", "device", "topology", "pool", "dtype", "technique", "quantity", "count"]
 
 NONE = "none"
 """Choice that stands for absence."""
@@ -18,6 +18,8 @@ NATIVE = "native"
 """Topology of a device's own scale-up domain."""
 RELEASE = "release"
 """Number format in which a model was released."""
+FUSED = "flash_attention"
+"""Technique that keeps attention scores on the chip: what engines run and the time model is fitted on."""
 _MAX_STEPS = 10_000
 _FINE = 1_000
 """Steps of a range of a quantity that states none: objectives that are smooth there are within 0.1 % of their best."""
@@ -43,6 +45,8 @@ class Lever:
     """It has no effect while one of these levers takes one of these choices."""
     least: float = 0.0
     """Smallest number allowed."""
+    optional: bool = False
+    """It is part of a study only where the study names it."""
 
 
 _COLOCATED = (("serving", frozenset[Choice]({"colocated"})),)
@@ -110,6 +114,23 @@ _ALL = (
     ),
     Lever("kv_dtype", "dtype", "number format of the KV cache", "bf16", options=("bf16", "fp8", "fp4", "int8")),
     Lever("draft_length", "count", "tokens drafted per decode step by speculative decoding", 0),
+    Lever(
+        "kv_compression",
+        "technique",
+        "coding of the KV that crosses links or waits below HBM; the cache in HBM stays as it is",
+        NONE,
+        options=(NONE,),
+        optional=True,
+    ),
+    Lever(
+        "activation_compression",
+        "technique",
+        "coding of the partial sums that tensor parallelism reduces",
+        NONE,
+        options=(NONE,),
+        optional=True,
+    ),
+    Lever("attention_kernel", "technique", "what attention keeps on the chip", FUSED, optional=True),
 )
 REGISTRY: Mapping[str, Lever] = {lever.name: lever for lever in _ALL}
 """All levers by name, in the order in which designs list them."""
@@ -143,6 +164,7 @@ _NOUNS = {
     "topology": "topology",
     "pool": "pool memory",
     "dtype": "number format",
+    "technique": "technique",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from dse.facts.files import absolute, is_file
 from dse.facts.quantities import Quantity, Strict, Uncertain
 
 FOLDER = "topologies"
@@ -24,13 +25,13 @@ def topologies(study: Path, named: Mapping[str, str]) -> dict[str, Path]:
     for folder in folders:
         for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
             found.setdefault(path.stem, path)
-    return {**found, **{name: (study.parent / path).resolve() for name, path in named.items()}}
+    return {**found, **{name: absolute(study.parent / path) for name, path in named.items()}}
 
 
 def topology_file(study: Path, name: str) -> Path | None:
     """File that a lever names by its path, relative to the study."""
     path = study.parent / name
-    return path.resolve() if name.endswith(".yaml") and path.is_file() else None
+    return absolute(path) if name.endswith(".yaml") and is_file(path) else None
 
 
 def quantity_at(root: object, path: str) -> Quantity | None:

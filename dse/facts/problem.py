@@ -1,7 +1,7 @@
 """From a study file to a `Problem`: everything a study uses, looked up, checked and in SI units."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +22,11 @@ from dse.facts.quantities import UNIT, Quantity
 from dse.facts.reader import MAX_MISTAKES, Data, Path_, Source, mistakes
 from dse.facts.serving import Serving
 from dse.facts.study import Budget, Study
-from dse.facts.technologies import Link, Memory
+from dse.facts.technologies import Link, Memory, Technique
 
-_BY_ENTRY = frozenset({"agents", "devices", "models", "memories", "links", "levers", "constants"})
+_BY_ENTRY = frozenset({"agents", "devices", "models", "memories", "links", "techniques", "levers", "constants"})
 """Sections of which one bad entry leaves the others to be checked."""
-_REPLACEABLE = ("devices", "memories", "links", "prices", "serving")
+_REPLACEABLE = ("devices", "memories", "links", "techniques", "prices", "serving")
 """Parts of a problem whose numbers can be varied."""
 _SHARE = Quantity("1", maximum=1.0)
 """Share of one agent in the mixture, the only number of an agent that can be varied."""
@@ -51,7 +51,7 @@ class Problem:
     agents: tuple[Agent, ...]
     """Who is served."""
     levers: Mapping[str, tuple[Choice, ...]]
-    """Every lever of the registry with its choices in SI; one choice where the study holds or omits it."""
+    """Levers with their choices in SI, one choice where the study holds or omits it; see `choices`."""
     devices: Mapping[str, Accelerator]
     """Accelerators that a lever names."""
     memories: Mapping[str, Memory]
@@ -82,6 +82,13 @@ class Problem:
     """Program that scores candidates beside the model."""
     robust: bool = False
     """Whether balanced designs are chosen among those that the uncertainties leave on the front."""
+    techniques: Mapping[str, Technique] = field(default_factory=dict)
+    """Software techniques that a lever names."""
+
+    def choices(self, name: str) -> tuple[Choice, ...]:
+        """Choices of a lever; the default of one that is no part of the study."""
+        default = REGISTRY[name].default
+        return self.levers.get(name) or (() if default is None else (default,))
 
     @property
     def conditions(self) -> Mapping[str, tuple[tuple[str, frozenset[Choice]], ...]]:
@@ -130,13 +137,14 @@ def resolve(source: Source, path: Path) -> Problem:
     found += checks.devices(study, source, choices, broken)
     found += checks.memories(study, source, choices, broken)
     found += checks.precision(study, source, choices, broken)
+    found += checks.evaluator(study, source, path)
     agents, bad = mixture.resolve(study, source, path, broken)
     problem = _problem(study, choices, topologies, agents, broken)
     uncertainties, worse = _uncertainties(study, problem, source)
     found += bad + worse
     if found:
         raise SpecError(found)
-    return replace(problem, uncertainties=uncertainties)
+    return replace(problem, uncertainties=uncertainties, evaluator=study.evaluator and study.evaluator.placed(path))
 
 
 def dump(problem: Problem) -> dict[str, Any]:
@@ -163,6 +171,7 @@ def dump(problem: Problem) -> dict[str, Any]:
         "models": _rows({agent.model.id: agent.model for agent in problem.agents}),
         "memories": _rows(problem.memories),
         "links": _rows(problem.links),
+        **({"techniques": _rows(problem.techniques)} if problem.techniques else {}),
     }
 
 
@@ -275,6 +284,7 @@ def _problem(
     values = choices.values
     names = {str(name) for lever, row in values.items() if REGISTRY[lever].kind == "device" for name in row}
     wired = {str(name) for lever, row in values.items() if REGISTRY[lever].kind == "topology" for name in row}
+    coded = {str(name) for lever, row in values.items() if REGISTRY[lever].kind == "technique" for name in row}
     found = {name: checks.accelerator(study, name, broken) for name in sorted(names - {NONE})}
     return Problem(
         name=study.name,
@@ -295,7 +305,11 @@ def _problem(
         seed=study.seed,
         uncertainties={},
         robust=study.robust,
-        evaluator=study.evaluator,
+        techniques={
+            name: study.techniques.get(name) or catalog.technique(name)
+            for name in sorted(coded - {NONE})
+            if ("techniques", name) not in broken
+        },
     )
 
 

@@ -16,12 +16,15 @@ from dse.facts.models import Model
 from dse.facts.prices import PriceSet
 from dse.facts.quantities import Count, Flag, Positive, Quantity, Ratio, Seconds, Strict
 from dse.facts.serving import Serving
-from dse.facts.technologies import Link, Memory
+from dse.facts.technologies import Link, Memory, Technique
 
 ContextPolicy = Literal["append_only", "page_replaced", "keep_last_n", "compaction", "truncation"]
 PositiveSeconds: TypeAlias = Annotated[float, Quantity("s", positive=True)]
 _EVALUATIONS = re.compile(r"\s*(?P<number>[0-9][0-9_,]*)\s*evaluations?\s*$")
 
+
+_LONGEST_NAME = 80
+"""Characters of a study's name: its runs lie in a folder of that name, which few systems let be longer in UTF-8."""
 
 _EXPECTED = '"{}": expected a time ("30 s"), a count ("20000 evaluations"), "converged", or several joined by "or"'
 
@@ -161,3 +164,13 @@ class Study(Strict):
     """Own or changed memory technologies."""
     links: dict[str, Link] = Field(default_factory=dict)
     """Own or changed links."""
+    techniques: dict[str, Technique] = Field(default_factory=dict)
+    """Own or changed software techniques."""
+
+    @field_validator("name")
+    @classmethod
+    def _folder(cls, name: str) -> str:
+        if not name.strip() or len(name) > _LONGEST_NAME or re.search(r"[/\\\x00-\x1f\x7f]|^\.", name):
+            expected = f"a name of at most {_LONGEST_NAME} characters that can be a folder: no slash, no leading dot"
+            raise ValueError(f'"{name[:_LONGEST_NAME]}": expected {expected}')
+        return name

@@ -1,8 +1,8 @@
-"""What a catalog says about memory technologies and links."""
+"""What a catalog says about memory technologies, links and software techniques."""
 
-from typing import Literal
+from typing import Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dse.facts.quantities import (
     Bandwidth,
@@ -94,3 +94,45 @@ class Link(Strict):
     """Pages the figures are from."""
     notes: str = ""
     """What a reader should know."""
+
+
+TechniqueKind: TypeAlias = Literal["kv_compression", "activation_compression", "attention_kernel"]
+"""Lever that a technique is a choice of."""
+
+
+class Technique(Strict):
+    """A published technique of serving software: a choice of the lever of its kind."""
+
+    id: str
+    """Name in studies."""
+    name: str
+    """Name in sentences."""
+    kind: TechniqueKind
+    """Lever that it is a choice of."""
+    bits: Uncertain[Ratio] | None = None
+    """Bits left of a compressed element, scales included; a narrower element stays as it is."""
+    rate: Uncertain[Bandwidth] | None = None
+    """What one device compresses or restores per second, counted before compression; absent: without a cost."""
+    recovery: Uncertain[Ratio] | None = None
+    """Quality kept, percent of the same model without it; absent: exact."""
+    score_passes: Ratio = 0.0
+    """Times that an attention score passes through memory; 0 where scores stay on the chip."""
+    core_kernels: Ratio = 1.0
+    """Kernels of one layer's attention core."""
+    projection_kernels: Fraction = 1.0
+    """Share of the launches of attention projections that is left; 0 where they run in the kernel of the core."""
+    derived: dict[str, str] = Field(default_factory=dict)
+    """Fields that were derived here, with the rule."""
+    sources: tuple[str, ...] = ()
+    """Pages the figures are from."""
+    notes: str = ""
+    """What a reader should know."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "attention_kernel":
+            if self.bits is not None or self.rate is not None:
+                raise ValueError("an attention kernel compresses nothing: it has no `bits` and no `rate`")
+        elif self.bits is None or self.bits.low <= 0:
+            raise ValueError("a compression states the `bits` that it leaves of an element, more than zero")
+        return self

@@ -16,9 +16,9 @@ from dse.insight.verdict import verdict
 from dse.search.ask import ask, limits
 from dse.search.budget import budget as read_budget
 from dse.search.course import Progress
-from dse.search.explore import Options, ignore
 from dse.search.explore import explore as searched
 from dse.search.frontier import ParetoSet
+from dse.search.session import Options, ignore
 
 CURRENT = "run"
 """Name of a run that was not opened by name."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dse.arrays import FloatArray
 from dse.facts.atoms import BROKEN, FIRST, HIT
 from dse.insight.case import Case, ClassCase, Phase
 from dse.insight.memory import moved
@@ -118,21 +119,24 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     """
     at, columns, held = item.at, item.columns, kept(item.at)
     none = np.zeros(1)
-    stopped = at._replace(prefill=at.prefill._replace(pass_time=none), decode=at.decode._replace(append_pass=none))
+    still = at.prefill._replace(pass_time=none, pinned_time=none)
+    stopped = at._replace(prefill=still, decode=at.decode._replace(append_pass=none))
     alone = at._replace(operation=at.operation._replace(utilisation=0.0))
     whole = mean_first_token(at, held)
     running = whole - mean_first_token(stopped, held)
     queued = whole - mean_first_token(alone, held)
     restore = whole - mean_first_token(at, held._replace(restored=none))
     moved = whole - mean_first_token(at._replace(kv_token=none), held) - restore
+    slot = mean_first_token(at, held, columns.tpot) - whole
     where = "decode" if item.colocated or item.home == "append_on_decode" else "prefill"
     rho = number(own.plan.operation.utilisation)
     terms = [
-        Term("pass in progress", running, "s", f"one full chunk on the {where} instance", "roofline R1"),
+        Term("pass in progress", running, "s", f"the rest of it, others in one's own, {where}", "queueing Q5"),
         Term("own work", whole - running - queued - moved - restore, "s", _own_work(item), "serving S3"),
         Term("queueing", queued, "s", f"others in service at utilisation {rho}", _queue(own)),
         Term("KV transfer", moved, "s", f"between the pools, KV home {item.home}", "serving S1"),
         Term("KV restore", restore, "s", "prefix brought back from below HBM", "retention R2"),
+        Term("decode slot", slot, "s", "all slots of the instance busy", "queueing Q6"),
     ]
     target, level = at.shape.ttft_slo, own.plan.operation.percentile
     now = target * (1 - float(columns.slack_ttft[0]))
@@ -141,20 +145,20 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     spread = ", ".join(
         f"{name} {quantity(value, 's')}" for name, value in zip(("p50", "p95", "p99"), values, strict=True)
     )
-    note = f"mean {quantity(whole, 's')}, {spread}; {_cold_share(item, held)}"
+    note = f"mean {quantity(whole + slot, 's')}, {spread}; {_cold_share(item, held)}"
     return Section(title, parts(terms, NEGLIGIBLE), note)
 
 
-def mean_first_token(at: Setting, held: Kept) -> float:
-    """Mean time to the first token over the steps of a class [s]."""
+def mean_first_token(at: Setting, held: Kept, tpot: FloatArray | None = None) -> float:
+    """Mean time to the first token of a class; with the wait for a slot where the time per token is given [s]."""
     none = np.zeros(1)
-    return float(wait(at, held, none, none).latency_mean[0])
+    return float(wait(at, held, none if tpot is None else tpot, none).ttft_mean[0])
 
 
 def step_section(own: Case, item: ClassCase) -> Section:
     """Step latency on average, as first token plus the tokens after it."""
     columns = item.columns
-    first, mean = mean_first_token(item.at, kept(item.at)), float(columns.latency_mean[0])
+    first, mean = mean_first_token(item.at, kept(item.at), columns.tpot), float(columns.latency_mean[0])
     level, tpot = own.plan.operation.percentile, float(columns.tpot[0])
     terms = [
         Term("first token", first, "s", "mean TTFT"),

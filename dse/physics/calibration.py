@@ -60,6 +60,10 @@ class NetworkConstants(NamedTuple):
     """Start of an expert dispatch or combine [s]."""
     exchange_efficiency: float
     """Share of the link bandwidth that dispatch and combine reach [1]."""
+    direct_ratio: float = 1.0
+    """Times that messages of one-shot all-reduce are compressed [1]."""
+    direct_codec: float = 0.0
+    """Time of compressing and restoring them, per byte before compression [s/B]."""
 
 
 class Overheads(NamedTuple):
@@ -94,6 +98,8 @@ class Calibration(NamedTuple):
     """Load of the hottest expert rank over the mean, at many ranks [1]."""
     overlap: float
     """Share of the communication that runs under compute [1]."""
+    projection_kernels: float = 1.0
+    """Share of the launches of attention projections that is left; 0 where they run in the kernel of the core [1]."""
 
     def scaled(self, speed: float) -> "Calibration":
         """Constants of a machine in which everything is faster by a factor: every time divided by it.
@@ -101,7 +107,8 @@ class Calibration(NamedTuple):
         >>> round(PROVISIONAL.scaled(2.0).overhead.step / PROVISIONAL.overhead.step, 3)
         0.5
         """
-        faster = {"alpha", "hop", "pipeline", "direct_alpha", "exchange_alpha", "layer", "step", "request"}
+        faster = {"alpha", "hop", "pipeline", "direct_alpha", "direct_codec", "exchange_alpha"}
+        faster |= {"layer", "step", "request"}
         network = {name: value / (speed if name in faster else 1) for name, value in self.network._asdict().items()}
         overhead = {name: value / (speed if name in faster else 1) for name, value in self.overhead._asdict().items()}
 

@@ -48,6 +48,8 @@ class Precision(NamedTuple):
     """Recurrent state of linear-attention and SSM layers: bf16 whatever the KV width [B]."""
     message: ArrayLike = 2.0
     """Reduced partial sums, expert combine and stage boundaries: sent in bf16 [B]."""
+    score: ArrayLike = 0.0
+    """What of an attention score passes through memory, all passes together; 0 where kernels keep it on the chip [B]."""
 
 
 class Mapping(NamedTuple):
@@ -120,7 +122,7 @@ class Work(NamedTuple):
     activation_bytes: FloatArray
     """GEMM inputs read and outputs written, (G, n) [B]."""
     kv_bytes: FloatArray
-    """Cache and recurrent state read and written, (G, n) [B]."""
+    """Cache and recurrent state read and written, and scores that leave the chip, (G, n) [B]."""
     rows: FloatArray
     """M of the group's GEMMs, (G, n) [tok]; of one touched expert for routed experts, so that everywhere
     ``flop = 2 * rows * weight_bytes / width`` up to replication; queries per device for attention."""

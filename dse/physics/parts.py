@@ -139,10 +139,20 @@ def _attention_core(shape: Shape, width: Width, share: Split) -> Part:
     return Part(
         flop=requests * flop,
         activation_bytes=requests * values * width.activation,
-        kv_bytes=requests * tokens * cache_width(shape, share.tp) * width.kv,
+        kv_bytes=requests * tokens * cache_width(shape, share.tp) * width.kv + requests * _scores(shape, width, share),
         rows=share.rows,
         kernels=shape.n_full_layers + shape.n_sliding_layers,
     )
+
+
+def _scores(shape: Shape, width: Width, share: Split) -> FloatArray | float:
+    """Bytes of attention scores of one request in all layers: every head, every pair of tokens that the mask leaves."""
+    if not width.score.any():
+        return 0.0
+    full = attention.full_layer_area(shape, share.new, share.cached)
+    windowed = attention.window_layer_area(shape, share.new, share.cached)
+    pairs = shape.n_full_layers * full + shape.n_sliding_layers * windowed
+    return shape.n_heads / share.tp * pairs * width.score
 
 
 def _core(

@@ -281,8 +281,10 @@ def all_reduce_time(message: Message, links: Links, calibration: Calibration) ->
     Notes
     -----
     The first is the library's (ring, or reduction in the switches), whose pipeline over chunks costs the square root;
-    the second is the engines' own kernel: everyone to everyone, scatter then gather. Source of the root: the best
-    chunk size of a pipeline balances start and transfer time of a chunk (Thakur et al. 2005, section 5).
+    the second is the engines' own kernel: everyone to everyone, scatter then gather. Compressed messages go that way
+    only, as a ring would compress at every step (Flash Communication, arXiv 2412.04964): m/r for m, and the time of
+    compressing on top. Source of the root: the best chunk size of a pipeline balances start and transfer time of a
+    chunk (Thakur et al. 2005, section 5).
     """
     if not message.count.any():
         return np.zeros_like(message.count)
@@ -295,8 +297,9 @@ def all_reduce_time(message: Message, links: Links, calibration: Calibration) ->
         return message.count * ring
     if direct is None:
         direct = path._replace(steps=np.minimum(path.steps, DIRECT_CROSSINGS))
-    exchange = collective_time(direct, message.size, constants.direct_alpha, constants.direct_efficiency)
-    return message.count * np.minimum(ring, exchange)
+    sent = message.size / constants.direct_ratio
+    exchange = collective_time(direct, sent, constants.direct_alpha, constants.direct_efficiency)
+    return message.count * np.minimum(ring, exchange + constants.direct_codec * message.size)
 
 
 DIRECT_CROSSINGS = 4.0
@@ -372,9 +375,10 @@ def _group(
     moved = moved + pick(roof.width, roof.curves, "traffic") * work.activation_bytes[index]
     at_memory = moved / (bandwidth * pick(roof.width, roof.curves, "memory"))
     total = operator_time(at_compute, at_memory)
+    kernels = work.kernels[index] * (calibration.projection_kernels if group == "attention_linear" else 1.0)
     part = at_compute**2
     bound = np.where(total > 0, (part * part) / np.maximum(total, 1e-300) ** 4, 0.0)
-    return _Spent(total * bound, total * (1 - bound), work.kernels[index] * pick(roof.width, roof.curves, "floor"))
+    return _Spent(total * bound, total * (1 - bound), kernels * pick(roof.width, roof.curves, "floor"))
 
 
 def _roof(group: str, supply: Supply, calibration: Calibration) -> _Roof:

@@ -107,6 +107,31 @@ def prefill_coefficients(
     return np.maximum(chunk_time - per_area * chunk**2 / 2, 0) / chunk, per_area
 
 
+def coded_bandwidth(bandwidth: FloatArray, codec: FloatArray) -> FloatArray:
+    r"""Bandwidth of a link for data that a device compresses before it, or restores after it.
+
+    .. math:: \beta' = \beta / (1 + \beta\,c)                                                (S7)
+
+    Parameters
+    ----------
+    bandwidth : (n,) array             of the link, counted after compression beta [B/s]
+    codec : (n,) array                 time of the device per byte after compression c [s/B]
+
+    Returns
+    -------
+    (n,) array                         counted after compression [B/s]
+
+    Notes
+    -----
+    Coding and sending one after the other: the bound from below of a pipeline of the two. Both count bytes after
+    compression, so a ratio r makes the rate of a device that codes R bytes per second of the original c = r / R.
+
+    >>> float(coded_bandwidth(np.array(50e9), np.array(7 / 350e9)))
+    25000000000.0
+    """
+    return np.asarray(bandwidth / (1 + bandwidth * codec))
+
+
 def speculative_gain(draft_length: FloatArray, acceptance: float) -> FloatArray:
     r"""Tokens gained per verification pass of speculative decoding.
 

@@ -26,6 +26,7 @@ class Width(NamedTuple):
     index: FloatArray  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     state: FloatArray
     message: FloatArray
+    score: FloatArray
 
 
 class Split(NamedTuple):

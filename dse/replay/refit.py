@@ -15,6 +15,7 @@ from dse.physics.work import ledger
 from dse.replay.design import Served, decode_step_of
 from dse.replay.grids import Mapped
 from dse.search.scoring import passes, phases
+from dse.search.scoring.loads import Load, pass_wait, short_pass
 from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.plan import Plan
 from dse.search.scoring.points import evaluate_points
@@ -38,13 +39,19 @@ def refitted(served: Served, workload: Workload) -> Served:
     return replace(moved, at=at, columns=evaluate_points(at))
 
 
-def _prefill(served: Served, load: phases.Load) -> PrefillSide:
+def _prefill(served: Served, load: Load) -> PrefillSide:
     mapped, chunk = served.mapped("prefill"), float(served.mapping["prefill.chunk"])
-    whole, per_token, per_area = _service(mapped, chunk, load)
+    per_token, per_area = _service(mapped, chunk, load)[1:]
+    size = short_pass(load, np.array([chunk]))
+    asked = demand.Load(mapped.degrees["attention_dp"], size, np.array([max(load.cached, 1.0)]))
+    short = phases.timed(mapped.site, mapped.grid(1), asked).seconds
+    grid = mapped.grid(1)._replace(size=np.array([round(chunk)]))
+    waited, pinned = pass_wait(load, grid, short, per_token * load.fresh + per_area * load.area)
     occupied = mapped.devices / mapped.degrees["attention_dp"]
     kv_bytes = _kv_bytes(mapped, load.cached + load.fresh)
     return served.at.prefill._replace(
-        pass_time=whole,
+        pass_time=waited,
+        pinned_time=pinned,
         per_token=per_token,
         per_area=per_area,
         work_token=occupied * per_token,
@@ -54,7 +61,7 @@ def _prefill(served: Served, load: phases.Load) -> PrefillSide:
     )
 
 
-def _decode(served: Served, load: phases.Load) -> DecodeSide:
+def _decode(served: Served, load: Load) -> DecodeSide:
     mapped, decode, step = served.mapped("decode"), served.at.decode, decode_step_of(served)
     whole, per_token, per_area = _service(mapped, APPEND_CHUNK, load)
     occupied = mapped.devices / mapped.degrees["attention_dp"]
@@ -77,7 +84,7 @@ def _decode(served: Served, load: phases.Load) -> DecodeSide:
     )
 
 
-def _service(mapped: Mapped, chunk: float, load: phases.Load) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _service(mapped: Mapped, chunk: float, load: Load) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Pass over a chunk on the mean prefix, service per token and per area."""
     size, prefix = np.array([chunk]), np.array([max(load.cached, 1.0)])
     ranks = mapped.degrees["attention_dp"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dse.search import explore as module
+from dse.search import session
 from dse.search.budget import budget
 from dse.search.question import Question
 from dse.search.runs import run, study
@@ -55,7 +56,7 @@ def options(results, **changes):
 
 def often():
     """Save at every proposal, so that a kill meets every kind of moment."""
-    module.SAVE_EVERY = module.SAVE_COST = 0.0
+    session.SAVE_EVERY = session.SAVE_COST = 0.0
     study.REST = 20
 
 

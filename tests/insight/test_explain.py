@@ -48,8 +48,12 @@ def test_the_decode_step_is_that_of_the_evaluation(run):
         step = float(decode_phase(own, item).time.seconds[0])
         assert step == pytest.approx(float(item.at.decode.step_time_full[0]), rel=1e-9)
         if not item.colocated:
-            assert float(prefill_phase(own, item).time.seconds[0]) == pytest.approx(
-                float(item.at.prefill.pass_time[0]), rel=1e-9
+            phase = prefill_phase(own, item)
+            chunk, prefix = float(item.mapping["prefill.chunk"]), float(phase.load.cached_tokens[0])
+            prefill = item.at.prefill
+            service = prefill.per_token * chunk + prefill.per_area * chunk * (prefix + chunk / 2)
+            assert float(phase.time.seconds[0]) == pytest.approx(
+                float(service[0]) * item.mapping["prefill.pp"], rel=1e-9
             )
 
 

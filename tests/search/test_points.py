@@ -37,7 +37,7 @@ LINKS = [
     ("decode", "bandwidth"),
     ("pool", "bandwidth"),
 ]
-PREFILL_TIMES = ("pass_time", "per_token", "per_area", "work_token", "work_area")
+PREFILL_TIMES = ("pass_time", "pinned_time", "per_token", "per_area", "work_token", "work_area")
 
 
 @cache
@@ -207,7 +207,8 @@ def test_colocated_is_disaggregated_on_equal_devices_plus_interference_and_less_
     at = taken(at, np.flatnonzero(at.colocated))
     decode, free = at.decode, np.full(at.home.size, 1e30)
     prefill = at.prefill._replace(
-        pass_time=decode.append_pass, per_token=decode.append_per_token, per_area=decode.append_per_area,
+        pass_time=decode.append_pass, pinned_time=decode.append_pass,
+        per_token=decode.append_per_token, per_area=decode.append_per_area,
         work_token=decode.append_work_token, work_area=decode.append_work_area, rank_devices=decode.rank_devices,
         kv_bytes=decode.kv_bytes, room=decode.memory, tail_bytes=0 * decode.memory, memory=decode.memory,
         host_bytes=decode.host_bytes, host_bandwidth=decode.host_bandwidth, bandwidth=free, hourly=decode.hourly,

@@ -58,7 +58,7 @@ def test_readings_from_the_steps_that_can_lie_at_the_percentile_are_those_of_all
     index = np.sort(np.random.default_rng(0).choice(found.home.size, min(3000, found.home.size), replace=False))
     at = classes.setting(own, block(), agent, found, index)
     held, whole = kept(at), evaluate_points(at)
-    lines = waits.waiting(at, held)
+    lines = waits.waiting(at, held, whole.tpot)
     target = at.shape.ttft_slo
     ttft = tails.at_percentile(at.shape, own.operation, lines)
     latency = tails.at_percentile(at.shape, own.operation, lines, whole.tpot_full)
@@ -87,14 +87,20 @@ def test_what_is_left_out_lies_below_the_percentile_at_any_times(seed, cell):
     slow = random.exponential(1.0, (4, count)) * 10.0 ** random.uniform(-2, 2, (4, 1))
     cold = waits.Line(*slow)
     warm = cold if seed % 3 else waits.Line(*(slow * random.uniform(0.1, 1.0, (4, 1))))
+    blocked, delay = random.uniform(0, 0.3, count), random.exponential(3.0, count)
     retention = np.full(count, tails.RETENTION[cell] + 0.01)
     lower = np.clip(random.uniform(-0.5, 1.2, count), 0, 1)
-    lines = waits.Waiting(warm, cold, random.exponential(0.1, count), retention, lower)
+    lines = waits.Waiting(warm, cold, random.exponential(0.1, count), retention, lower, blocked, delay)
     output = random.exponential(1.0, count)
     some = tails.at_percentile(shape, own.operation, lines, output)
     steps, weights = waits._steps(shape.atoms, own.operation, lines)
     values = waits.first_token(own.operation, steps, weights, lines) + steps.output * output[:, None]
-    whole = tails.queueing.mixture_quantiles(values, weights, [own.operation.percentile / 100])[0]
+    level = own.operation.percentile / 100
+    law = waits.law(shape.atoms, own.operation, lines, level)
+    reading = tails.queueing.mixture_quantiles(values, weights, [level])[0]
+    whole = law.joined(reading, law.output * output)
+    mean = (values * weights).sum(axis=1)
+    assert law.mean + law.output * output == pytest.approx(mean, rel=1e-9)
     assert some == pytest.approx(whole, rel=1e-8)
 
 

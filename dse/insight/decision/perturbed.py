@@ -31,7 +31,7 @@ from dse.search.scoring.sides import Setting
 CHUNK = 30_000
 """Rows times samples that are assembled at once: their columns fill some tens of megabytes."""
 
-PREFILL_TIMES = ("pass_time", "per_token", "per_area", "work_token", "work_area")
+PREFILL_TIMES = ("pass_time", "pinned_time", "per_token", "per_area", "work_token", "work_area")
 DECODE_TIMES = ("step_time", "step_time_full", "work")
 APPEND_TIMES = tuple(f"append_{name}" for name in ("pass", "per_token", "per_area", "work_token", "work_area"))
 """Columns of a serving point that scale with the model's error of a phase."""

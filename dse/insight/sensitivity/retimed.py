@@ -14,7 +14,8 @@ from dse.physics import demand, queueing, roofline, serving
 from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
 from dse.search.scoring import mappings, passes
-from dse.search.scoring.phases import APPEND_CHUNK, DecodeTable, Decoding, Load, PrefillTable, Site
+from dse.search.scoring.loads import Load, pass_wait, short_pass
+from dse.search.scoring.phases import APPEND_CHUNK, DecodeTable, Decoding, PrefillTable, Site
 
 ATTENTION = demand.GROUPS.index("attention_core")
 
@@ -36,7 +37,7 @@ def prefill_asked(shape: Shape, precision: demand.Precision, grid: mappings.Grid
     """Demand of prefill with these mappings."""
     held = ledger(shape, precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, shape.sliding_window)
-    return _asked(shape, precision, grid, (held.weights_bytes, kv_bytes), _chunks(grid, load, grid.size.astype(float)))
+    return _asked(shape, precision, grid, (held.weights_bytes, kv_bytes), _passes(grid, load))
 
 
 def decode_asked(shape: Shape, precision: demand.Precision, grid: mappings.Grid, load: Load, draft: float) -> Asked:
@@ -53,12 +54,14 @@ def decode_asked(shape: Shape, precision: demand.Precision, grid: mappings.Grid,
 def prefill_rows(site: Site, asked: Asked, load: Load) -> PrefillTable:
     """Prefill table of these mappings, whether or not they fit."""
     grid = asked.grid
-    bare, cached = _timed(site, asked)
+    bare, cached, short = _timed(site, asked)
     per_token, per_area = _coefficients(bare, cached, grid, load, grid.size.astype(float))
+    waited, pinned = pass_wait(load, grid, short.seconds, per_token * load.fresh + per_area * load.area)
     occupied = grid.devices / grid.attention_dp
     return PrefillTable(
         grid=grid,
-        pass_time=cached.seconds,
+        pass_time=waited,
+        pinned_time=pinned,
         per_token=per_token,
         per_area=per_area,
         work_token=occupied * per_token,
@@ -108,6 +111,13 @@ def _chunks(grid: mappings.Grid, load: Load, chunk: FloatArray) -> list[demand.L
     """Passes over a chunk without a prefix, and on the mean one."""
     ranks, one = grid.attention_dp.astype(float), np.ones(chunk.shape)
     return [demand.Load(ranks, chunk, prefix * one, one) for prefix in (0.0, max(load.cached, 1.0))]
+
+
+def _passes(grid: mappings.Grid, load: Load) -> list[demand.Load]:
+    """Passes over a chunk without a prefix and on the mean one, and a short one on it."""
+    chunk = grid.size.astype(float)
+    prefix, one = np.full(chunk.shape, max(load.cached, 1.0)), np.ones(chunk.shape)
+    return [*_chunks(grid, load, chunk), demand.Load(grid.attention_dp * one, short_pass(load, chunk), prefix, one)]
 
 
 def _asked(

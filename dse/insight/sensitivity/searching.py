@@ -8,7 +8,8 @@ from dse.insight.sensitivity.held import Scenario
 from dse.search.ask import ask
 from dse.search.axes import Designs
 from dse.search.budget import Budget
-from dse.search.explore import Options, explore
+from dse.search.explore import explore
+from dse.search.session import Options
 
 
 def searcher(budget: Budget, seed: int, workers: int | None = None) -> Search:

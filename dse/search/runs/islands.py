@@ -19,12 +19,13 @@ import numpy as np
 from dse.facts.errors import SpecError
 from dse.search import verdict
 from dse.search.archive import Archive, Ledger, gather
-from dse.search.explore import Options, explore
+from dse.search.explore import explore
 from dse.search.metrics import Metrics, stack
 from dse.search.question import Question
 from dse.search.runs import lock, run
 from dse.search.runs.manifest import manifest
 from dse.search.runs.run import Epoch, Run
+from dse.search.session import Options
 
 FOLDER = "islands"
 """Where the islands of a run are."""

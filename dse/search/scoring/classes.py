@@ -257,6 +257,7 @@ def prefill_side(
     weights, kv_bytes = table.weights_bytes[at], table.kv_bytes[at]
     return PrefillSide(
         table.pass_time[at],
+        table.pinned_time[at],
         table.per_token[at],
         table.per_area[at],
         table.work_token[at],

@@ -17,6 +17,7 @@ from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
 from dse.search.pareto import nondominated
 from dse.search.scoring import mappings, passes
+from dse.search.scoring.loads import Load, pass_wait, short_pass
 
 RESOLUTION = 0.02
 """Rows closer than this in every criterion are one row, decades [1]: below the model's own error."""
@@ -36,23 +37,6 @@ class Site(NamedTuple):
     """Memory that weights and the longest context may fill, at the largest memory option [B]."""
     calibration: Calibration
     reach: mappings.Reach
-
-
-class Load(NamedTuple):
-    """The moments of a class that size its passes."""
-
-    fresh: float
-    """E[a] [tok]."""
-    area: float
-    """E[a (p + a/2)] [tok²]."""
-    cached: float
-    """E[p] [tok]."""
-    output: float
-    """E[o] [tok]."""
-    decode_context: float
-    """Mean context over output tokens [tok]."""
-    tail_context: float
-    """Context that must fit once, the 99th percentile over sessions [tok]."""
 
 
 class Decoding(NamedTuple):
@@ -77,8 +61,8 @@ class Asked(NamedTuple):
     kv_bytes: FloatArray
     """Per token on each device of the rank [B/tok]."""
     works: tuple[demand.Work, ...]
-    """Prefill: a chunk without and with the mean prefix. Decode: a step at the mean busy slots, a full step, and
-    an appended chunk without and with the mean prefix."""
+    """Prefill: a chunk without and with the mean prefix, a short pass with it. Decode: a step at the mean busy slots, a
+    full step, and an appended chunk without and with the mean prefix."""
 
 
 class Alone(NamedTuple):
@@ -102,7 +86,9 @@ class PrefillTable(NamedTuple):
 
     grid: mappings.Grid
     pass_time: FloatArray
-    """One full chunk on the mean prefix [s]."""
+    """What a prompt waits in passes beside its own work where it may go to any instance [s]."""
+    pinned_time: FloatArray
+    """The same where sessions stay with the instance that has their KV [s]."""
     per_token: FloatArray
     """Service of one fresh token [s/tok]."""
     per_area: FloatArray
@@ -193,7 +179,10 @@ def prefill_asked(
     held = ledger(shape, precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, shape.sliding_window)
     chunk = grid.size.astype(float)
-    return Asked(grid, held.weights_bytes, kv_bytes, _chunk_works(shape, precision, grid, load, chunk))
+    works = _chunk_works(shape, precision, grid, load, chunk)
+    brief = demand.Load(grid.attention_dp, short_pass(load, chunk), np.full(chunk.shape, _prefix(load)))
+    short = pass_work(shape, precision, passes.mapping(grid), brief)
+    return Asked(grid, held.weights_bytes, kv_bytes, (*works, short))
 
 
 def decode_asked(shape: Shape, precision: demand.Precision, reach: mappings.Reach, load: Load, how: Decoding) -> Asked:
@@ -250,16 +239,18 @@ def prefill_table(site: Site, load: Load, chunks: tuple[int, ...], known: Alone 
         )
     index = _fitting(known, site, known.weights_bytes + known.kv_bytes * load.tail_context)
     grid, held = known.grid.rows(index), known.weights_bytes[index] + known.kv_bytes[index] * load.tail_context
-    bare, cached = _finished(site, known, index)
+    bare, cached, short = _finished(site, known, index)
     per_token, per_area = _coefficients(bare, cached, grid, load, grid.size.astype(float))
     service, occupied = per_token * load.fresh + per_area * load.area, grid.devices / grid.attention_dp
-    chosen = _best([service * occupied, cached.seconds + 4 * service, held])
+    waited, pinned = pass_wait(load, grid, short.seconds, service)
+    chosen = _best([service * occupied, waited + 4 * service, held])
     index, cached, per_token, per_area = index[chosen], _some(cached, chosen), per_token[chosen], per_area[chosen]
     grid = known.grid.rows(index)
     occupied = grid.devices / grid.attention_dp
     return PrefillTable(
         grid,
-        cached.seconds,
+        waited[chosen],
+        pinned[chosen],
         per_token,
         per_area,
         occupied * per_token,

@@ -21,6 +21,7 @@ from dse.physics.shape import Shape
 from dse.physics.work import ledger
 from dse.search.fidelity.constants import constants
 from dse.search.scoring import mappings, passes, phases, supply
+from dse.search.scoring.loads import Load
 from dse.search.scoring.sides import ClassShape, Operation
 
 NATIVE = "native"
@@ -35,7 +36,7 @@ class ClassPlan(NamedTuple):
     agent: Agent
     shape: ClassShape
     model: Shape
-    load: phases.Load
+    load: Load
 
 
 class TableKey(NamedTuple):
@@ -84,7 +85,7 @@ class Plan:
             problem,
             names,
             supply.fleet([problem.devices[name] for name in names], problem.memories, problem.prices),
-            tuple(_class_plan(agent, settings.percentile / 100) for agent in problem.agents),
+            tuple(_class_plan(agent, settings.percentile / 100, settings.utilisation) for agent in problem.agents),
             Operation(
                 settings.utilisation,
                 settings.percentile,
@@ -213,7 +214,7 @@ class Plan:
         )
 
 
-def _class_plan(agent: Agent, level: float) -> ClassPlan:
+def _class_plan(agent: Agent, level: float, utilisation: float) -> ClassPlan:
     work = agent.workload
     target = work.slo
     ttft = agent.slo.ttft or (target.ttft if target else math.nan)
@@ -236,7 +237,10 @@ def _class_plan(agent: Agent, level: float) -> ClassPlan:
         ttft + max(long_output - 1, 0) * tpot,
     )
     context = served.output_context / served.output + served.output_squared / served.output / 2
-    load = phases.Load(served.fresh, served.area, served.cached, served.output, context, work.longest.p99)
+    prompts = atoms.fresh, weights[0]
+    load = Load(
+        served.fresh, served.area, served.cached, served.output, context, work.longest.p99, utilisation, prompts
+    )
     return ClassPlan(agent, shape, passes.model_shape(agent.model), load)
 
 

@@ -129,7 +129,7 @@ def _half_scored(at: Setting, held: Kept) -> tuple[FloatArray, FloatArray, Float
     """Cost, energy, what lacks so far, token time and lines of a few points."""
     own = standing(at, held)
     short = lacking(own.slack_capacity, own.slack_pool, own.slack_tpot)
-    return own.cost, own.energy, short, own.tpot_full, waiting(at, held)
+    return own.cost, own.energy, short, own.tpot_full, waiting(at, held, own.tpot)
 
 
 def _twice(rows: Rows) -> Rows:

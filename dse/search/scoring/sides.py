@@ -42,7 +42,9 @@ class PrefillSide(NamedTuple):
     """The prefill half of each point: a row of the phase table, and what the design adds."""
 
     pass_time: FloatArray
-    """A full chunk on the mean prefix [s]."""
+    """What a prompt waits in passes beside its own work where it may go to any instance [s]."""
+    pinned_time: FloatArray
+    """The same where sessions stay with the instance that has their KV [s]."""
     per_token: FloatArray
     """Service of a fresh token [s/tok]."""
     per_area: FloatArray

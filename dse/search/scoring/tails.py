@@ -18,7 +18,7 @@ from dse.facts.atoms import Atoms
 from dse.facts.distill import RETENTION, grid_position
 from dse.physics import queueing
 from dse.search.scoring.sides import ClassShape, Operation
-from dse.search.scoring.waits import CELLS, Line, Steps, Waiting, forms, ordered, queued
+from dse.search.scoring.waits import CELLS, Line, Steps, Waiting, forms, law, ordered, queued
 
 GRAIN = 8
 """Parts into which the share restored from below HBM is cut, so that points share a choice of steps."""
@@ -73,11 +73,16 @@ def at_percentile(
     level = (operation.percentile / 100,)
     order, kind = _sorted(whole)
     output = None if per_output is None else per_output[order]
-    for batch in _batches(shape.atoms, operation, whole.take(order), kind, per_output is not None):
-        values = _first_token(operation, batch)
+    sorted_ = whole.take(order)
+    laws = law(shape.atoms, operation, sorted_, level[0])
+    for batch in _batches(shape.atoms, operation, sorted_, kind, per_output is not None):
+        own = laws.take(batch.rows)
+        values, later = _first_token(operation, batch)
         if output is not None:
             values += batch.tail.steps.output * output[batch.rows, None]
-        found[batch.rows] = queueing.mixture_quantiles(values, batch.weights, level, batch.below)[0]
+            later += own.output * output[batch.rows]
+        reading = queueing.mixture_quantiles(values, batch.weights, level, batch.below)[0]
+        found[batch.rows] = own.joined(reading, later)
     return _restored(found, order)
 
 
@@ -90,22 +95,27 @@ def in_time(shape: ClassShape, operation: Operation, whole: Waiting, per_output:
     found = np.full(whole.retention.size, np.inf)
     level = operation.percentile / 100
     order, kind = _sorted(whole)
-    output = per_output[order]
-    for batch in _batches(shape.atoms, operation, whole.take(order), kind, True):
-        values, weights, below = _first_token(operation, batch), batch.weights, batch.below
-        within = np.einsum("ij,ij->i", weights, values <= shape.ttft_slo) + below
+    output, sorted_ = per_output[order], whole.take(order)
+    laws = law(shape.atoms, operation, sorted_, level)
+    for batch in _batches(shape.atoms, operation, sorted_, kind, True):
+        own, weights, below = laws.take(batch.rows), batch.weights, batch.below
+        values, later = _first_token(operation, batch)
+        limit = queueing.reading_within(shape.ttft_slo, own.mean + later, own.delay, own.excess)
+        within = np.einsum("ij,ij->i", weights, values <= limit[:, None]) + below
         margin = weights.max() / 2 + SLACK
         good = within - level >= margin
         open_ = np.flatnonzero(~good & (within - level > -margin))
         if open_.size:
             ttft = queueing.mixture_quantiles(values[open_], weights[open_], (level,), below[open_])[0]
-            good[open_] = 1 - ttft / shape.ttft_slo >= 0
+            good[open_] = 1 - own.take(open_).joined(ttft, later[open_]) / shape.ttft_slo >= 0
         rows = np.flatnonzero(good)
+        later += own.output * output[batch.rows]
         values += batch.tail.steps.output * output[batch.rows, None]
         if rows.size < good.size:
             values, weights, below = values[rows], weights[rows], below[rows]
         if rows.size:
-            found[batch.rows.start + rows] = queueing.mixture_quantiles(values, weights, (level,), below)[0]
+            reading = queueing.mixture_quantiles(values, weights, (level,), below)[0]
+            found[batch.rows.start + rows] = own.take(rows).joined(reading, later[rows])
     return _restored(found, order)
 
 
@@ -162,14 +172,15 @@ def _weights(tail: Tail, lower: FloatArray, cell: IntArray, share: FloatArray) -
     return weights, below
 
 
-def _first_token(operation: Operation, batch: Batch) -> FloatArray:
-    """Time to first token of the steps of a batch, (n, k) [s]."""
+def _first_token(operation: Operation, batch: Batch) -> tuple[FloatArray, FloatArray]:
+    """Time to first token of the steps of a batch (n, k), and what of it is queue (n,) [s]."""
     values = np.empty_like(batch.weights)
     for group, form, sizes in zip(batch.tail.steps.group, batch.forms, batch.tail.sizes, strict=True):
         np.matmul(form.T, sizes, out=values[:, group])
+    queue = queued(operation, batch.tail.steps, batch.weights, batch.part)
     if operation.first_come:
-        values += queued(operation, batch.tail.steps, batch.weights, batch.part)[:, None]
-    return values
+        values += queue[:, None]
+    return values, queue
 
 
 @lru_cache(maxsize=1024)

@@ -1,11 +1,13 @@
 """Latency of a step: quantiles over the mixture of warm, restored, cold and lost steps, not of an assumed law."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.atoms import HIT, Atoms
+from dse.facts.distill import grid_position
 from dse.physics import queueing, serving
 from dse.search.scoring.keeping import Kept
 from dse.search.scoring.sides import HOME, Operation, Setting
@@ -23,13 +25,15 @@ class Wait(NamedTuple):
     """First to last token at the percentile of the study [s]."""
     latency_mean: FloatArray
     """The same on average [s]."""
+    ttft_mean: FloatArray
+    """Time to first token on average [s]."""
 
 
 class Line(NamedTuple):
     """Time to first token of one kind of step, a linear form of its tokens; one row a point."""
 
     start: FloatArray
-    """A pass in progress and the pipeline's filling [s]."""
+    """The rest of a pass in progress, and others in one's own [s]."""
     per_token: FloatArray
     """Service of a fresh token [s/tok]."""
     per_area: FloatArray
@@ -55,6 +59,10 @@ class Waiting(NamedTuple):
     """Time for which KV is kept [s]."""
     lower: FloatArray
     """Share of the prefixes found that lie below HBM [1]."""
+    blocked: FloatArray
+    """Share of the requests that find no decode slot free [1]."""
+    delay: FloatArray
+    """Mean wait of those for one [s]."""
 
     def take(self, rows: IntArray | slice) -> "Waiting":
         """Select points."""
@@ -77,47 +85,100 @@ class Steps(NamedTuple):
         return Steps(group, *(column[kept] for column in self[1:]))
 
 
-def waiting(at: Setting, kept: Kept) -> Waiting:
-    """Lines of every point, the time that its KV is kept, and how much of it lies below HBM."""
+class Law(NamedTuple):
+    """What the quantiles of a point need beside those of its mixture of steps, one row a point."""
+
+    mean: FloatArray
+    """Mean of the mixture, queue excluded [s]."""
+    output: FloatArray
+    """Mean tokens after the first [tok]."""
+    delay: FloatArray
+    """Mean wait for a decode slot [s]."""
+    excess: FloatArray
+    """By how much the waits exceed their means at the level [s]."""
+
+    def take(self, rows: IntArray | slice) -> "Law":
+        """Select points."""
+        return Law(*(column[rows] for column in self))
+
+    def joined(self, reading: FloatArray, mean: FloatArray | float = 0.0) -> FloatArray:
+        """Quantile of the whole from that of the mixture, whose mean is larger by ``mean`` [s]."""
+        return queueing.joined_quantile(reading, self.mean + mean, self.delay, self.excess)
+
+
+def waiting(at: Setting, kept: Kept, tpot: FloatArray) -> Waiting:
+    """Lines of every point, the time that its KV is kept, how much of it lies below HBM, the wait for a slot."""
+    output = at.shape.moments.output
+    spread = at.shape.moments.output_squared / (2 * output**2)
+    free = at.at_home("prefill") | at.at_home("shared")
     return Waiting(
         first_token_line(at, warm=True),
         first_token_line(at, warm=False),
         at.kv_token / _restore_rate(at, kept),
         kept.time,
         np.where(at.at_home("shared"), 0.0, kept.restored),
+        np.where(free, 0.0, _blocked(at.decode.batch, at.decode.slots)),
+        spread * output * tpot / (at.decode.batch - at.decode.slots),
     )
+
+
+def _blocked(batch: FloatArray, slots: FloatArray) -> FloatArray:
+    """Share of the requests that find all slots of their instance busy."""
+    pairs, place = np.unique(batch + 1j * slots, return_inverse=True)
+    known = [_blocking(pair.real, pair.imag) for pair in pairs.tolist()]
+    return np.asarray(known, dtype=float)[place]
+
+
+_blocking = lru_cache(maxsize=4096)(queueing.blocking)
 
 
 def wait(at: Setting, kept: Kept, tpot: FloatArray, tpot_full: FloatArray) -> Wait:
     """Step latency of every point: quantiles while every slot is busy, the mean at the mean busy slots."""
-    whole, atoms = waiting(at, kept), at.shape.atoms
+    whole, atoms = waiting(at, kept, tpot), at.shape.atoms
     count = at.kv_token.size
-    ttft, latency, mean = np.empty((4, count)), np.empty(count), np.empty(count)
+    ttft, latency, queue = np.empty((4, count)), np.empty(count), np.empty(count)
+    levels = (0.5, 0.95, 0.99, at.operation.percentile / 100)
+    laws = [law(atoms, at.operation, whole, level) for level in levels]
     length = CELLS // (2 * len(atoms))
     for first in range(0, count, length):
         rows = slice(first, first + length)
         part = whole.take(rows)
         steps, weights = _steps(atoms, at.operation, part)
-        ttft[:, rows], latency[rows], mean[rows] = _slice(
-            at.operation, steps, weights, part, tpot[rows], tpot_full[rows]
-        )
-    return Wait(ttft, latency, mean)
+        queue[rows] = queued(at.operation, steps, weights, part)
+        values = first_token(at.operation, steps, weights, part)
+        readings = queueing.mixture_quantiles(values, weights, levels)
+        ttft[:, rows] = [own.take(rows).joined(read, queue[rows]) for own, read in zip(laws, readings, strict=True)]
+        values += steps.output * tpot_full[rows, None]
+        own = laws[3].take(rows)
+        reading = queueing.mixture_quantiles(values, weights, levels[3:])[0]
+        latency[rows] = own.joined(reading, queue[rows] + own.output * tpot_full[rows])
+    mean = laws[0].mean + laws[0].delay + queue
+    return Wait(ttft, latency, mean + laws[0].output * tpot, mean)
 
 
-def _slice(
-    operation: Operation, steps: Steps, weights: FloatArray, part: Waiting, tpot: FloatArray, tpot_full: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Quantiles of the time to first token, quantile and mean of the latency, for a few points."""
-    level = operation.percentile / 100
-    ttft = first_token(operation, steps, weights, part)
-    latency = ttft + steps.output * tpot_full[:, None]
-    total = weights.sum(axis=1)
-    later = (weights * steps.output).sum(axis=1) * tpot
-    return (
-        queueing.mixture_quantiles(ttft, weights, (0.5, 0.95, 0.99, level)),
-        queueing.mixture_quantiles(latency, weights, (level,))[0],
-        ((weights * ttft).sum(axis=1) + later) / total,
+def law(atoms: Atoms, operation: Operation, whole: Waiting, level: float) -> Law:
+    """Means of every point, from those of its kinds of steps, and the spread of its waits."""
+    means = _means(atoms, operation.affinity)
+    place = np.asarray(grid_position(whole.retention))
+    low = np.minimum(place.astype(np.int64), len(means) - 2)
+    part = (place - low)[:, None, None]
+    warm, cold = np.moveaxis((1 - part) * means[low] + part * means[low + 1], (1, 2), (0, 1))
+    near, below, lost = forms(operation, whole)
+    found = near + whole.lower * (below - near)
+    mean = (found * warm[:4]).sum(axis=0) + (lost * cold[:4]).sum(axis=0)
+    start = whole.warm.start * warm[0] + whole.cold.start * cold[0]
+    excess = np.hypot(queueing.pass_excess(start, level), queueing.delay_excess(whole.blocked, whole.delay, level))
+    return Law(mean, warm[4] + cold[4], whole.blocked * whole.delay, excess)
+
+
+@lru_cache(maxsize=64)
+def _means(atoms: Atoms, affinity: float) -> FloatArray:
+    """(48, 2, 5) per retention time, of steps that find their prefix and others: share, fresh, area, cached, output."""
+    sizes = np.stack(
+        [np.ones(len(atoms)), atoms.fresh, atoms.area, atoms.cached, np.maximum(atoms.output - 1, 0)], axis=1
     )
+    weight = affinity * atoms.weight + (1 - affinity) * atoms.weight[0]
+    return np.stack([(weight * own) @ sizes for own in (atoms.kind == HIT, atoms.kind != HIT)], axis=1)
 
 
 def first_token(operation: Operation, steps: Steps, weights: FloatArray, part: Waiting) -> FloatArray:
@@ -168,10 +229,11 @@ def first_token_line(at: Setting, *, warm: bool) -> Line:
     link = np.minimum(prefill.bandwidth * prefill.rank_devices, decode.bandwidth * decode.rank_devices)
     crosses = at.at_home("prefill") | at.at_home("decode") | (appends & (not warm))
     pool = np.maximum(at.pool.bandwidth, 1.0) * np.minimum(prefill.rank_devices, decode.rank_devices)
+    elsewhere = np.where(at.at_home("prefill"), prefill.pinned_time, prefill.pass_time)
     crossings = serving.pool_tokens(1.0, 0.0, 0.0).sum()
     moved = np.where(crosses, at.kv_token / link, 0.0)
     return Line(
-        np.where(here, decode.append_pass, prefill.pass_time),
+        np.where(here, decode.append_pass, elsewhere),
         np.where(here, decode.append_per_token, prefill.per_token),
         np.where(here, decode.append_per_area, prefill.per_area),
         np.where(at.at_home("shared"), crossings * at.kv_token / pool, moved),

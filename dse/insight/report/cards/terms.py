@@ -48,6 +48,7 @@ FIRST_TOKEN = {
     "queueing": "queueing",
     "KV transfer": "KV movement",
     "KV restore": "KV movement",
+    "decode slot": "queueing",
 }
 """Term of the first token -> part."""
 
