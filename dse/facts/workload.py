@@ -208,8 +208,9 @@ def load_workload(
         raise SpecError([Mistake(str(path), 0, 0, "policy", message)])
     try:
         changed = path.stat().st_mtime_ns
-    except OSError as error:
-        raise SpecError([Mistake(str(path), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise SpecError([Mistake(str(path), 0, 0, "", f"cannot be read: {why}")]) from error
     return _load(path, changed, Overrides(policy, max_context, keep))
 
 
