@@ -41,8 +41,6 @@ def breakeven(
     """Find where a choice pays: the price, specification or workload at which it equals the rest, and the curve."""
     from dse.insight.runs import open_run
     from dse.insight.sensitivity import breakeven_text, questions
-    from dse.insight.sensitivity.breakeven import breakeven as compute
-    from dse.insight.sensitivity.choices import choice, sides
     from dse.insight.sensitivity.searching import searcher
     from dse.search.budget import budget
 
@@ -52,10 +50,7 @@ def breakeven(
         raise typer.BadParameter("name a --question, or a --lever with the --price that is varied")
     wanted = questions.asked(opened, question) if question else [_stated(str(lever), str(price), span)]
     anew = searcher(budget(search), opened.problem.seed) if search else None
-    found = []
-    for item in wanted:
-        taken = choice(opened, item.choice)
-        found.append(compute(sides(opened, taken), taken, item.path, item.span, anew))
+    found = [questions.answer(opened, item, anew) for item in wanted]
     if csv is not None:
         csv.write_text(breakeven_text.csv_text(found), encoding="utf-8")
     if as_json:

@@ -1,5 +1,6 @@
 """Command: serve a recorded trace with one design, event by event, and hold the closed form against it."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ EXAMPLES = terminal.examples(
     "dse replay last:A --trace conversation_trace.jsonl --agent chat",
     "dse replay last:B --trace steps.csv --agent coding --rate 0.2 --find-rate",
     "dse replay --front last",
+    "dse replay --serve results/quickstart/last/problem.yaml < candidates.jsonl",
 )
 
 
@@ -27,6 +29,9 @@ def replay(
     horizon: Annotated[str | None, typer.Option(help='When to stop, such as "2 h"; the end by default.')] = None,
     once: Annotated[bool, typer.Option("--once", help="Play every session once, from an empty system.")] = False,
     front: Annotated[str | None, typer.Option(metavar="RUN", help="Replay every lettered design of a run.")] = None,
+    serve: Annotated[
+        Path | None, typer.Option(metavar="STUDY", help="Answer candidates of a search: JSON lines in, JSON lines out.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of arrivals and draws.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Page to write; in the folder of the run by default.")] = None,
     results: Results = Path("results"),
@@ -35,6 +40,9 @@ def replay(
     """Serve real requests with a design in a discrete-event simulation that uses the times of the evaluation."""
     from dse.facts.errors import Mistake, SpecError
 
+    if serve is not None:
+        _serve(serve)
+        return
     if (design is None) == (front is None):
         raise SpecError([Mistake("", 0, 0, "", "expected either RUN:DESIGN, for example last:A, or --front RUN")])
     _announce()
@@ -108,6 +116,17 @@ def _front(name: str, agent: str | None, seed: int, results: Path, as_json: bool
     limits += f", hit rate {100 * LIMITS.hit_rate:.0f} points"
     terminal.labelled("within", f"{inside} of {len(found)} within {limits}")
     terminal.labelled("written", str(page))
+
+
+def _serve(study: Path) -> None:
+    """Replay one candidate per line of standard input, until it ends."""
+    from dse.facts.problem import load
+    from dse.insight.replays.second import Second
+
+    answer = Second(load(study))
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+        sys.stdout.flush()
 
 
 def _announce() -> None:

@@ -109,7 +109,7 @@ def design(
 
 @app.command(epilog=CATALOG_EXAMPLES)
 def catalog(
-    kind: Annotated[str, typer.Argument(help="accelerators, models, memories, links or prices.")],
+    kind: Annotated[str, typer.Argument(help="accelerators, models, memories, links, techniques or prices.")],
     name: Annotated[str | None, typer.Argument(help="One entry; all of the kind otherwise.")] = None,
     as_json: AsJson = False,
 ) -> None:

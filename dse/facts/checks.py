@@ -247,9 +247,8 @@ def _known(lever: levers.Lever, source: Source, topologies: Mapping[str, object]
     kind = lever.kind
     if kind == "technique":
         rows = source.data.get("techniques")
-        own = {name for name, row in rows.items() if _kind(row) == lever.name} if isinstance(rows, dict) else set()
-        stock = (name for name in catalog.names("techniques") if catalog.technique(name).kind == lever.name)
-        return dict.fromkeys([*stock, *sorted(own)])
+        every = {**catalog.raw("techniques").data, **(rows if isinstance(rows, dict) else {})}
+        return {name: None for name, row in every.items() if _kind(row) == lever.name}
     if kind == "device":
         return {**catalog.raw("accelerators").data, **dict.fromkeys(_names(source, "devices"))}
     if kind == "pool":

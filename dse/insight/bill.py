@@ -9,6 +9,7 @@ from dse.facts.problem import Problem
 from dse.facts.quantities import Uncertain
 from dse.facts.topology.network import load_topology
 from dse.insight.case import Case
+from dse.insight.technique_words import numbers
 from dse.insight.wording import lever_word, quantity
 from dse.search.scoring.block import COPPER_POOL_LINK, OPTICAL_LINK
 from dse.search.scoring.plan import NATIVE, NONE
@@ -79,6 +80,7 @@ def bill(own: Case) -> list[Input]:
         *_prices(own),
         *_memories(own),
         *_links(own),
+        *_techniques(own),
         *_topologies(own),
         *_agents(problem),
         *_serving(problem),
@@ -178,6 +180,16 @@ def _links(own: Case) -> Iterator[Input]:
         yield Input(
             f"links.{COPPER_POOL_LINK}.bandwidth", quantity(link.bandwidth or 0.0, "B/s"), source, "", link.estimate
         )
+
+
+def _techniques(own: Case) -> Iterator[Input]:
+    for used, field, unit in numbers(own):
+        value, name = getattr(used, field), f"techniques.{used.id}.{field}"
+        if isinstance(value, Uncertain):
+            yield _uncertain(name, value, unit)
+        else:
+            source = used.sources[0] if used.sources else "this study"
+            yield Input(name, quantity(value, unit), used.derived.get(field, source), "", field in used.derived)
 
 
 def _lever(own: Case, name: str) -> Input:

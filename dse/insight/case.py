@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray
+from dse.facts.levers import REGISTRY
 from dse.physics import demand, roofline
 from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
@@ -22,6 +23,7 @@ from dse.search.scoring.phases import Site
 from dse.search.scoring.plan import Plan, TableKey
 from dse.search.scoring.points import PointColumns, evaluate_points
 from dse.search.scoring.sides import HOME, Setting
+from dse.search.scoring.techniques import KERNEL, SUMS
 
 GRID = ("tp", "pp", "attention_dp", "moe_tp", "ep", "cp")
 """Degrees of parallelism of a mapping, in the order of `Grid`."""
@@ -134,6 +136,7 @@ def table_key(own: Case, agent: int, pool: str, option: int) -> TableKey:
         str(own.levers["kv_dtype"]),
         int(own.levers["draft_length"]),
         pool == "decode" and bool(own.block.offloaded[0]),
+        *(str(own.levers.get(name, REGISTRY[name].default)) for name in (SUMS, KERNEL)),
     )
 
 

@@ -13,6 +13,7 @@ KINDS: Mapping[str, catalog.Kind] = {
     **dict.fromkeys(("model", "models"), "models"),
     **dict.fromkeys(("memory", "memories"), "memories"),
     **dict.fromkeys(("link", "links"), "links"),
+    **dict.fromkeys(("technique", "techniques"), "techniques"),
     **dict.fromkeys(("price", "prices"), "prices"),
 }
 """Words for the kinds of the catalog."""
@@ -35,6 +36,7 @@ def entry(kind: catalog.Kind, name: str) -> dict[str, Any]:
         "models": catalog.model,
         "memories": catalog.memory,
         "links": catalog.link,
+        "techniques": catalog.technique,
         "prices": catalog.price_set,
     }[kind]
     data: dict[str, Any] = getter(name).model_dump(mode="json", exclude_none=True)
@@ -65,6 +67,7 @@ def overview(kind: catalog.Kind) -> Table:
         "models": (("model", "parameters B", "active B", "layers", "context tok", "attention", "release"), _model),
         "memories": (("memory", "per", "bandwidth", "capacity", "name"), _memory),
         "links": (("link", "kind", "bandwidth", "name"), _link),
+        "techniques": (("technique", "lever", "bits left", "rate", "quality %", "name"), _technique),
         "prices": (("price set", "date", "title"), _price),
     }[kind]
     header, row = made
@@ -102,6 +105,12 @@ def _memory(name: str) -> tuple[str, ...]:
 def _link(name: str) -> tuple[str, ...]:
     row = catalog.link(name)
     return (name, str(row.kind), _shown(row.bandwidth, "B/s"), shortened(row.name, 40))
+
+
+def _technique(name: str) -> tuple[str, ...]:
+    row = catalog.technique(name)
+    bits, quality = (number(value.likely) if value else "" for value in (row.bits, row.recovery))
+    return (name, row.kind, bits, _shown(row.rate.likely if row.rate else None, "B/s"), quality, row.name)
 
 
 def _price(name: str) -> tuple[str, ...]:

@@ -151,10 +151,11 @@ def explanation(evaluator: Evaluator, designs: Designs, mapping: Mapping[str, in
 def what_if(opened: Opened, row: int, name: str, changes: Mapping[str, str]) -> Change:
     """One design before and after `path = value`: a number of the study or the catalog, or a lever."""
     before = explain(opened, row, name)
-    numbers = {path: text for path, text in changes.items() if path not in levers.REGISTRY}
-    problem = load(opened.run.folder / folders.PROBLEM, numbers)
+    stated = {path for path in changes if path not in levers.REGISTRY or levers.REGISTRY[path].optional}
+    problem = load(opened.run.folder / folders.PROBLEM, {path: changes[path] for path in stated})
     chosen: dict[str, Any] = {axis: choice for axis, choice in opened.front.levers(row).items() if choice != "inert"}
-    for path in changes.keys() - numbers.keys():
+    chosen |= {path: problem.levers[path][0] for path in stated if path in problem.levers}
+    for path in changes.keys() - stated:
         chosen[path] = _choice(problem, path, changes[path])
     problem = _widened(problem, opened.run.folder, chosen)
     space = ask(problem).space

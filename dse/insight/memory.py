@@ -6,6 +6,7 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.insight.case import Case, ClassCase, Phase, decode_phase
+from dse.insight.technique_words import kv_transfer
 from dse.insight.terms import Section, Term
 from dse.insight.wording import number, percent, quantity
 from dse.physics import intensity
@@ -99,7 +100,7 @@ def keeping_section(own: Case, item: ClassCase) -> Section:
     if float(at.pool.capacity[0]):
         tiers.append(f"{own.levers['pool.technology']} pool {quantity(float(at.pool.capacity[0]), 'B')}")
     below = f", below HBM: {', '.join(tiers)} per device" if tiers else ", nothing below HBM"
-    terms = (
+    terms: tuple[Term, ...] = (
         Term("retention", float(held.time[0]), "s", "occupancy(T) = M / λ of the largest tier", "retention R2"),
         Term(
             "hit rate", float(held.hit[0]), "1", f"{percent(float(held.restored[0]))} of the hits come from below HBM"
@@ -111,6 +112,9 @@ def keeping_section(own: Case, item: ClassCase) -> Section:
             f"per step, beside {number(at.shape.moments.fresh)} tok fresh",
         ),
     )
+    coded = kv_transfer(own)
+    if coded:
+        terms = (*terms, Term("KV of a token", float(at.kv_token[0]), "B", f"on links and below HBM: {coded}"))
     flag = "; bistable: a lost cache is not regained at this load" if float(item.columns.bistable[0]) else ""
     return Section(f"KV home {item.home}{below}", terms, flag.removeprefix("; "))
 

@@ -49,7 +49,7 @@ def words(path: str) -> str:
         return f"{_spaced(path)} (same price per part)"
     if (section == "devices" and what.partition(".")[0] == "price") or what == "tco.hyperscaler":
         return "price, all devices" if name == ANY else f"price of {name}"
-    if section in ("devices", "memories", "links"):
+    if section in ("devices", "memories", "links", "techniques"):
         return _of(name, _spaced(what.removeprefix("tco.")).removesuffix(" *"), section)
     if section == "prices":
         return f"price of {what}" if name == "memory" else RATES.get(name, _spaced(rest))

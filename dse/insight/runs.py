@@ -1,22 +1,29 @@
 """Runs and designs by the names people type: last, last~1, STUDY/last, a folder; last:D012, last:B."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dse.arrays import FloatArray
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
 from dse.facts.problem import Problem, load
 from dse.insight.shortlist import Pick, picked
 from dse.search.ask import ask
-from dse.search.frontier import ParetoSet
+from dse.search.frontier import ParetoSet, shown
 from dse.search.runs import run as folders
 from dse.search.runs.listed import listed_archive
 from dse.search.runs.run import Run, load_epoch, read_manifest
 
 LAST = "last"
 """The newest run."""
+
+STAMP = r"\d{8}T\d{6}Z"
+"""Name of a run that was not given one: the second at which it started."""
 
 NEAREST = "nearest"
 """The least violating design of a study without a feasible one."""
@@ -41,6 +48,17 @@ class Opened:
         """Lettered designs."""
         return picked(self.front, self.run.summary)
 
+    @property
+    def reference(self) -> FloatArray | None:
+        """(k,) point behind the front that every hypervolume of the run is measured from [decades]; None if unknown."""
+        goals, known = self.run.question.goals, self.run.summary.get("reference_point", {})
+        if not all(known.get(goal.name, 0.0) > 0 for goal in goals):
+            return None
+        signs = [-1.0 if goal.maximize else 1.0 for goal in goals]
+        return np.array(
+            [sign * np.log10(known[goal.name] * shown(goal.unit)[1]) for sign, goal in zip(signs, goals, strict=True)]
+        )
+
 
 def locate(name: str, results: Path) -> Path:
     """Folder of a run."""
@@ -56,7 +74,8 @@ def locate(name: str, results: Path) -> Path:
         where = f"{results}/{study}" if study else f"{results}"
         raise _refused(name, f"there is no run in {where}: start one with `dse run STUDY`, or name --results")
     if back >= len(found):
-        raise _refused(name, f"there are only {len(found)} runs")
+        count = "is only 1 run" if len(found) == 1 else f"are only {len(found)} runs"
+        raise _refused(name, f"there {count} in {results / study}")
     return found[back]
 
 
@@ -114,9 +133,15 @@ def _newest_first(results: Path, study: str) -> list[Path]:
 
 
 def _started(folder: Path) -> str:
-    """Second at which a run was started, with the order inside the second."""
+    """Second at which a run was started, with the order inside the second; a named run says it in its manifest."""
     stamp, _, number = folder.name.partition("-")
-    return f"{stamp}-{int(number or 0):04d}" if (number or "0").isdigit() else folder.name
+    if re.fullmatch(STAMP, stamp) and (number or "0").isdigit():
+        return f"{stamp}-{int(number or 0):04d}"
+    try:
+        said = str(read_manifest(folder).get("started", ""))
+    except SpecError:
+        said = ""
+    return said.replace("-", "").replace(":", "")
 
 
 def _named(name: str, results: Path) -> Path:

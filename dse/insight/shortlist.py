@@ -15,6 +15,18 @@ KNEES = 3
 ROBUST = "robust"
 """Entry of a summary that names the balanced designs of a study that asks for robust ones."""
 
+LETTERED = "lettered"
+"""Entry of a summary that gives the letters of its designs by their names."""
+
+SINGLE = "single_type"
+"""Entry of a summary that lists the best systems of each device type."""
+
+SCORED = "single_type_scored"
+"""Entry of a summary: how many systems of one device type were scored."""
+
+MIXING = "mixing"
+"""Entry of a summary: how likely mixing device types gains something under what is not known."""
+
 KNEE = "balanced"
 """What a knee is called."""
 
@@ -30,7 +42,15 @@ class Pick(NamedTuple):
 
 
 def picked(front: ParetoSet, summary: Mapping[str, Any]) -> tuple[Pick, ...]:
-    """List of a run: its balanced designs are the robust ones where its study asks for them."""
+    """List of a run: its balanced designs are the robust ones where its study asks for them.
+
+    A front that was read back from its table lacks rows, among which others would be balanced: it keeps the letters
+    that were given when it was whole.
+    """
+    places = {id_: row for row, id_ in enumerate(front.listed_as)}
+    noted = summary.get(LETTERED, ()) if front.listed_as else ()
+    if noted and all(item["id"] in places for item in noted):
+        return tuple(Pick(item["letter"], places[item["id"]], item["reason"]) for item in noted)
     known = summary.get(ROBUST) if summary.get("front_size") == len(front) else None
     return shortlist(front, known["rows"] if known else ())
 

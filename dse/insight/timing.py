@@ -6,6 +6,7 @@ from dse.arrays import FloatArray
 from dse.facts.atoms import BROKEN, FIRST, HIT
 from dse.insight.case import Case, ClassCase, Phase
 from dse.insight.memory import moved
+from dse.insight.technique_words import kv_transfer, pass_words
 from dse.insight.terms import Section, Term, parts
 from dse.insight.wording import number, percent, quantity
 from dse.physics.demand import GROUPS
@@ -54,7 +55,8 @@ def decode_section(own: Case, item: ClassCase, phase: Phase) -> Section:
     target, mean = own.plan.classes[item.index].shape.tpot_slo, float(item.columns.tpot[0])
     title = f"TPOT {quantity(full, 's')} at batch {item.mapping['decode.batch']:,}, target {quantity(target, 's')}"
     note = f"mean {quantity(mean, 's')} at {number(float(decode.slots[0]))} busy slots (queueing Q3)"
-    return Section(title, parts(terms, NEGLIGIBLE), note)
+    techniques = pass_words(own)
+    return Section(title, parts(terms, NEGLIGIBLE), f"{note}; {techniques}" if techniques else note)
 
 
 def pass_terms(phase: Phase) -> list[Term]:
@@ -128,13 +130,15 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     restore = whole - mean_first_token(at, held._replace(restored=none))
     moved = whole - mean_first_token(at._replace(kv_token=none), held) - restore
     slot = mean_first_token(at, held, columns.tpot) - whole
+    coded = kv_transfer(own)
+    crossing = f"between the pools, KV home {item.home}{f'; {coded}' if coded else ''}"
     where = "decode" if item.colocated or item.home == "append_on_decode" else "prefill"
     rho = number(own.plan.operation.utilisation)
     terms = [
         Term("pass in progress", running, "s", f"the rest of it, others in one's own, {where}", "queueing Q5"),
         Term("own work", whole - running - queued - moved - restore, "s", _own_work(item), "serving S3"),
         Term("queueing", queued, "s", f"others in service at utilisation {rho}", _queue(own)),
-        Term("KV transfer", moved, "s", f"between the pools, KV home {item.home}", "serving S1"),
+        Term("KV transfer", moved, "s", crossing, "serving S1"),
         Term("KV restore", restore, "s", "prefix brought back from below HBM", "retention R2"),
         Term("decode slot", slot, "s", "all slots of the instance busy", "queueing Q6"),
     ]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from dse.facts.devices import Accelerator
 from dse.facts.problem import Problem
 from dse.insight import wording
-from dse.insight.shortlist import KNEE, Pick, picked
+from dse.insight.shortlist import KNEE, MIXING, SCORED, Pick, picked
 from dse.search.axes import NEUTRAL
 from dse.search.bounds.certificate import stated
 from dse.search.fidelity.constants import band_of
@@ -65,6 +65,7 @@ def verdict(problem: Problem, run: Run) -> list[Sentence]:
     said += [binding(front, pick) for pick in picks[:1]]
     said += settled(run.summary.get("settled", []))
     said += ties(front, picks)
+    said += seconded(run.summary.get("external"))
     return [*said, confidence(problem, run)]
 
 
@@ -79,6 +80,19 @@ def ties(front: ParetoSet, picks: Sequence[Pick]) -> list[Sentence]:
     ]
     error = f"model error on unseen devices {wording.band(low, high)} of a decode step"
     return [Sentence("ties", f"{', '.join(near)} ({error})")] if near else [Sentence("ties", f"none ({error})")]
+
+
+def seconded(facts: Mapping[str, Any] | None) -> list[Sentence]:
+    """What a program or the replay says of the promising designs, beside the model and never mixed with it."""
+    if not facts:
+        return []
+    scored = facts["asked"] - facts["failed"]
+    text = f"{scored} of {facts['asked']} promising designs scored by the {facts.get('by', 'program')}"
+    ratios = [f"{wording.metric_name(name)} {wording.number(ratio)}" for name, ratio in facts["ratio"].items()]
+    text += (
+        f"; median over the model: {wording.listed(ratios)}; {len(facts['front'])} stay on its front" if ratios else ""
+    )
+    return [Sentence("second look", f"{text} (external.csv)")]
 
 
 def limits(columns: Mapping[str, Any], row: int) -> list[Limit]:
@@ -108,9 +122,25 @@ def heterogeneity(front: ParetoSet, picks: Sequence[Pick], summary: Mapping[str,
     if not parts:
         return [Sentence("heterogeneity", f"buys nothing here: one device type does as well in {wording.listed(ties)}")]
     mixed = sum(len(_kinds(front.levers(pick.row))) > 1 for pick in picks)
-    text = f"{wording.listed(parts)} against the best system of one device type"
+    single = summary.get(SCORED)
+    against = f"the best of {single:,} systems" if single else "the best system"
+    text = f"{wording.listed(parts)} against {against} of one device type"
     text += f"; no gain in {wording.listed(ties)}" if ties else ""
-    return [Sentence("heterogeneity", f"buys {text} ({mixed} of {len(picks)} lettered designs mix devices)")]
+    doubted = f"; {unsure(summary[MIXING])}" if MIXING in summary else ""
+    return [Sentence("heterogeneity", f"buys {text} ({mixed} of {len(picks)} lettered designs mix devices){doubted}")]
+
+
+def unsure(found: Mapping[str, Any]) -> str:
+    """How often mixing gains something worth having when prices, times and shares are not what was thought.
+
+    >>> unsure({"threshold": 0.05, "samples": 256, "objectives": {"cost": {"likely": 0.71}, "latency": {"likely": 0}}})
+    'a gain of more than 5 % in 71 % (cost) and 0 % (latency) of 256 samples of what is not known'
+    """
+    parts = [f"{wording.percent(item['likely'])} ({_noun(name)})" for name, item in found["objectives"].items()]
+    return (
+        f"a gain of more than {wording.percent(found['threshold'])} in {wording.listed(parts)} of {found['samples']} "
+        "samples of what is not known"
+    )
 
 
 def _gain(name: str, factor: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from dse.facts import units
-from dse.facts.levers import REGISTRY
+from dse.facts.levers import FUSED, REGISTRY
 from dse.search.frontier import INERT, ParetoSet, shown
 
 NONE = "none"
@@ -252,6 +252,8 @@ def extras(levers: Levers) -> list[str]:
     words.append(f"KV {levers['kv_dtype']}" if "kv_dtype" in levers else "")
     if levers.get("draft_length", 0) not in (0, INERT):
         words.append(f"draft {levers['draft_length']}")
+    techniques = [levers.get(name, NONE) for name, lever in REGISTRY.items() if lever.kind == "technique"]
+    words += [str(choice) for choice in techniques if choice not in (NONE, FUSED, INERT)]
     return [word for word in words if word]
 
 

@@ -60,9 +60,9 @@ class NetworkConstants(NamedTuple):
     """Start of an expert dispatch or combine [s]."""
     exchange_efficiency: float
     """Share of the link bandwidth that dispatch and combine reach [1]."""
-    direct_ratio: float = 1.0
-    """Times that messages of one-shot all-reduce are compressed [1]."""
-    direct_codec: float = 0.0
+    coded_ratio: float = 1.0
+    """Times that a compressed all-reduce shrinks its messages; 1 where there is none [1]."""
+    codec: float = 0.0
     """Time of compressing and restoring them, per byte before compression [s/B]."""
 
 
@@ -107,7 +107,7 @@ class Calibration(NamedTuple):
         >>> round(PROVISIONAL.scaled(2.0).overhead.step / PROVISIONAL.overhead.step, 3)
         0.5
         """
-        faster = {"alpha", "hop", "pipeline", "direct_alpha", "direct_codec", "exchange_alpha"}
+        faster = {"alpha", "hop", "pipeline", "direct_alpha", "codec", "exchange_alpha"}
         faster |= {"layer", "step", "request"}
         network = {name: value / (speed if name in faster else 1) for name, value in self.network._asdict().items()}
         overhead = {name: value / (speed if name in faster else 1) for name, value in self.overhead._asdict().items()}

@@ -49,7 +49,7 @@ class Precision(NamedTuple):
     message: ArrayLike = 2.0
     """Reduced partial sums, expert combine and stage boundaries: sent in bf16 [B]."""
     score: ArrayLike = 0.0
-    """What of an attention score passes through memory, all passes together; 0 where kernels keep it on the chip [B]."""
+    """What of an attention score passes through memory, all passes together; 0 where it stays on the chip [B]."""
 
 
 class Mapping(NamedTuple):

@@ -264,7 +264,7 @@ def communication_time(sent: Communication, links: Links, calibration: Calibrati
 
 
 def all_reduce_time(message: Message, links: Links, calibration: Calibration) -> FloatArray:
-    r"""Time of the reductions of a pass by the faster of two algorithms.
+    r"""Time of the reductions of a pass by the fastest of two algorithms, or three where messages are compressed.
 
     .. math:: T = n \min\left(\alpha + \textstyle\sum_t s_t l_t + f_t m/(\eta \beta_t) + 2\sqrt{\tau f m/\beta},\;
                   \alpha_d + \sum_t s'_t l_t + f'_t m/(\eta_d \beta_t)\right)                 (R4)
@@ -281,10 +281,10 @@ def all_reduce_time(message: Message, links: Links, calibration: Calibration) ->
     Notes
     -----
     The first is the library's (ring, or reduction in the switches), whose pipeline over chunks costs the square root;
-    the second is the engines' own kernel: everyone to everyone, scatter then gather. Compressed messages go that way
-    only, as a ring would compress at every step (Flash Communication, arXiv 2412.04964): m/r for m, and the time of
-    compressing on top. Source of the root: the best chunk size of a pipeline balances start and transfer time of a
-    chunk (Thakur et al. 2005, section 5).
+    the second is the engines' own kernel: everyone to everyone, scatter then gather. Where messages are compressed, a
+    third has the rounds of the second, m/r for m, the library's share of the bandwidth, and the time of compressing on
+    top (Flash Communication, arXiv 2412.04964); a ring would compress at every step. Source of the root: the best chunk
+    size of a pipeline balances start and transfer time of a chunk (Thakur et al. 2005, section 5).
     """
     if not message.count.any():
         return np.zeros_like(message.count)
@@ -297,9 +297,13 @@ def all_reduce_time(message: Message, links: Links, calibration: Calibration) ->
         return message.count * ring
     if direct is None:
         direct = path._replace(steps=np.minimum(path.steps, DIRECT_CROSSINGS))
-    sent = message.size / constants.direct_ratio
-    exchange = collective_time(direct, sent, constants.direct_alpha, constants.direct_efficiency)
-    return message.count * np.minimum(ring, exchange + constants.direct_codec * message.size)
+    exchange = collective_time(direct, message.size, constants.direct_alpha, constants.direct_efficiency)
+    best = np.minimum(ring, exchange)
+    if constants.coded_ratio > 1:
+        sent = message.size / constants.coded_ratio
+        coded = collective_time(direct, sent, constants.direct_alpha, constants.efficiency)
+        best = np.minimum(best, coded + constants.codec * message.size)
+    return message.count * best
 
 
 DIRECT_CROSSINGS = 4.0

@@ -28,6 +28,7 @@ from dse.replay.layout import (
     LINE_HEAD,
     MIXED,
     MODE,
+    N_PLACE,
     NEW,
     NEXT,
     NODE,
@@ -70,12 +71,15 @@ from dse.replay.transfer import restore, spread
 
 @compiled
 def least_assigned(w: World) -> int:
-    """Decode instance with the fewest requests on it or on their way to it."""
-    best = 0
-    for place in range(w.places.shape[0]):
+    """Decode instance with the fewest requests on it or on their way to it; of equal ones the next in turn."""
+    size = w.places.shape[0]
+    best = w.counters[N_PLACE] % size
+    for offset in range(1, size):
+        place = (w.counters[N_PLACE] + offset) % size
         if w.places[place, ASSIGNED] < w.places[best, ASSIGNED]:
             best = place
-    return best
+    w.counters[N_PLACE] = best + 1
+    return int(best)
 
 
 @compiled

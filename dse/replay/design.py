@@ -58,6 +58,11 @@ class Served:
         """Whether one pool serves both phases."""
         return bool(self.at.colocated[0])
 
+    @property
+    def kv_token(self) -> float:
+        """KV of one token as the devices attend to it, not sharded [B/tok]."""
+        return self.plan.kv_token(self.agent, self.decode.kv_dtype)
+
     def mapped(self, pool: str) -> Mapped:
         """Site and degrees of one pool."""
         key = self.prefill if pool == "prefill" else self.decode
@@ -125,7 +130,7 @@ def system(served: Served, whole: Size, longest: float) -> System:
     steps = grids.step_times(decode_step_of(served), slots, nodes)
     times = Times(steps, nodes, passes, tokens, line / decode.degrees["pp"], line_tokens, nodes)
     room = float(at.decode.room[0]) * decode.devices / float(at.decode.kv_bytes[0] * rank_devices)
-    reachable = float(at.pool.capacity[0]) * decode.devices / float(at.kv_token[0])
+    reachable = float(at.pool.capacity[0]) * decode.devices / served.kv_token
     return System(
         times,
         prefill,
@@ -171,13 +176,16 @@ def _links(served: Served) -> Links:
     prefill, decode = float(at.prefill.rank_devices[0]), float(at.decode.rank_devices[0])
     on_prefill = served.home == "prefill" and not served.colocated
     devices = prefill if on_prefill else decode
-    host = float((at.prefill if on_prefill else at.decode).host_bandwidth[0]) * devices
-    has_host = float((at.prefill if on_prefill else at.decode).host_bytes[0]) > 0
-    pool = float(at.pool.bandwidth[0])
+    owner = at.prefill if on_prefill else at.decode
+    host, pool, first, second = (
+        float(serving.coded_bandwidth(rate, at.codec)[0])
+        for rate in (owner.host_bandwidth, at.pool.bandwidth, at.prefill.bandwidth, at.decode.bandwidth)
+    )
+    host, has_host = host * devices, float(owner.host_bytes[0]) > 0
     return Links(
         float(at.kv_token[0]),
-        float(at.prefill.bandwidth[0]) * prefill,
-        float(at.decode.bandwidth[0]) * decode,
+        first * prefill,
+        second * decode,
         host if has_host else 0.0,
         pool * devices,
         max(pool, 1.0) * min(prefill, decode),
@@ -223,7 +231,7 @@ def _offloaded(served: Served, draft: float, gain: float) -> Callable[[FloatArra
         time = phases.timed(mapped.site, mapped.grid(batch.size), load)
         core = time.group_seconds[demand.GROUPS.index("attention_core")]
         rest = (time.seconds - core) / gain
-        attention = batch * context * float(at.kv_token[0]) / (rate * count) + floor
+        attention = batch * context * served.kv_token / (rate * count) + floor
         sent = serving.offload_bandwidth(group, hidden, batch, layers, np.ones(batch.size)) / link
         return np.asarray(2 * np.maximum(rest, attention) + sent + 2 * layers * latency)
 

@@ -26,9 +26,10 @@ SLOTS = 20
 NEW and FOUND are the tokens to compute and those found in cache, TO_PREFILL and TO_DECODE what is left of them, HELD
 the tokens booked on the decode instance, CONTEXT the tokens when it joins, BASE the instance's token count then."""
 
-RANKS = 6
-HEAD, TAIL, COUNT, BACKLOG, DONE_AT, BUSY = range(RANKS)
-"""Columns of `ranks`: queue of slots, tokens queued, completion of the last pass [s], whether a pass is running."""
+RANKS = 7
+HEAD, TAIL, COUNT, BACKLOG, DONE_AT, BUSY, RUNNING = range(RANKS)
+"""Columns of `ranks`: queue of slots, tokens queued or in the first stage, completion of the last pass [s], whether a
+pass is in the first stage, its tokens."""
 
 PLACES = 20
 (
@@ -84,9 +85,9 @@ TOTALS = 10
 ) = range(TOTALS)  # fmt: skip
 """Entries of `totals`: tokens moved, passes and decode steps run, requests preempted, tokens evicted."""
 
-COUNTERS = 6
-N_EVENTS, N_ORDER, N_STARTED, N_RECORDS, N_DRAWS, N_FLIGHT = range(COUNTERS)
-"""Entries of `counters`."""
+COUNTERS = 8
+N_EVENTS, N_ORDER, N_STARTED, N_RECORDS, N_DRAWS, N_FLIGHT, N_RANK, N_PLACE = range(COUNTERS)
+"""Entries of `counters`; the last two are where the search for the least loaded rank and instance begins."""
 
 PARAMETERS = 26
 (

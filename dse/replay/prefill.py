@@ -10,6 +10,7 @@ from dse.replay.layout import (
     COUNT,
     DONE_AT,
     HEAD,
+    N_RANK,
     NEXT,
     P_CHUNK,
     P_FIRST_COME,
@@ -18,6 +19,7 @@ from dse.replay.layout import (
     PASS,
     PREFILLED,
     RANK,
+    RUNNING,
     S_PREFILL,
     T_PASSES,
     TO_PREFILL,
@@ -32,12 +34,15 @@ LEFT_OVER = 1e-6
 
 @compiled
 def least_loaded(w: World) -> int:
-    """Prefill rank with the fewest tokens to do."""
-    best = 0
-    for rank in range(w.ranks.shape[0]):
-        if w.ranks[rank, BACKLOG] < w.ranks[best, BACKLOG]:
+    """Prefill rank with the fewest tokens to do; of equal ones the next in turn."""
+    size = w.ranks.shape[0]
+    best = w.counters[N_RANK] % size
+    for offset in range(1, size):
+        rank = (w.counters[N_RANK] + offset) % size
+        if w.ranks[rank, BACKLOG] < w.ranks[best, BACKLOG] - LEFT_OVER:
             best = rank
-    return best
+    w.counters[N_RANK] = best + 1
+    return int(best)
 
 
 @compiled
@@ -54,7 +59,8 @@ def begin_pass(w: World, now: float, rank: int) -> None:
     """Start a pass of the prompts that wait; the next may follow when the first stage is free."""
     row = w.ranks[rank]
     count = int(min(row[COUNT], w.parameters[P_WIDTH]))
-    row[BUSY] = 0
+    row[BACKLOG] -= row[RUNNING]
+    row[BUSY], row[RUNNING] = 0, 0.0
     if count == 0:
         return
     chunk, head = w.parameters[P_CHUNK], int(row[HEAD])
@@ -63,8 +69,7 @@ def begin_pass(w: World, now: float, rank: int) -> None:
     seconds = chunk_time(w.prefill_tokens, w.prefixes, w.prefill_time, tokens, area / tokens - tokens / 2)
     free = now + seconds / w.parameters[P_STAGES]
     row[DONE_AT] = max(now + seconds, row[DONE_AT])
-    row[BACKLOG] -= tokens
-    row[BUSY] = 1
+    row[BUSY], row[RUNNING] = 1, tokens
     before, slot = -1, head
     for _ in range(count):
         after = int(w.slots[slot, NEXT])

@@ -31,11 +31,25 @@ def refitted(served: Served, workload: Workload) -> Served:
     moved = replace(served, plan=plan)
     at = served.at
     load = plan.classes[served.agent].load
-    kv_token = np.array([plan.kv_token(served.agent, served.decode.kv_dtype)])
+    kv_token = moved.kv_token * (at.kv_token / served.kv_token)
     at = at._replace(shape=plan.classes[served.agent].shape, kv_token=kv_token)
     if not served.colocated:
         at = at._replace(prefill=_prefill(moved, load))
     at = at._replace(decode=_decode(replace(moved, at=at), load))
+    return replace(moved, at=at, columns=evaluate_points(at))
+
+
+def loaded(served: Served, utilisation: float) -> Served:
+    """The same class on the same mapping and home of KV at another utilisation."""
+    known = served.plan
+    classes = list(known.classes)
+    own = classes[served.agent]
+    classes[served.agent] = own._replace(load=own.load._replace(utilisation=utilisation))
+    operation = known.operation._replace(utilisation=utilisation)
+    moved = replace(served, plan=replace(known, classes=tuple(classes), operation=operation))
+    at = served.at._replace(operation=operation)
+    if not served.colocated:
+        at = at._replace(prefill=_prefill(moved, classes[served.agent].load))
     return replace(moved, at=at, columns=evaluate_points(at))
 
 
@@ -68,7 +82,7 @@ def _decode(served: Served, load: Load) -> DecodeSide:
     context = np.array([load.decode_context])
     kv_bytes = _kv_bytes(mapped, load.decode_context)
     if served.block.offloaded[0]:
-        kv_bytes = served.at.kv_token
+        kv_bytes = np.array([served.kv_token])
     mean, full = step(decode.slots, context), step(decode.batch, context)
     return decode._replace(
         step_time=mean,

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dse.facts import writer
 from dse.facts.convergence import convergence
@@ -40,7 +41,7 @@ def ask(problem: Problem) -> Question:
     evaluator = Evaluator.of(problem)
     files = attachments(problem)
     places = {name: f"topologies/{path.name}" for name, path in problem.topologies.items()}
-    resolved = writer.text({**dump(problem), "topologies": places})
+    resolved = writer.text({**dump(problem), "topologies": places, **_evaluator(problem)})
     space, units = Space.of(problem), units | TERM_UNITS
     question = Question(problem.name, space, goals, evaluator, units, LABELS, resolved, files)
     return question if problem.evaluator is None else _with_program(question, problem.evaluator)
@@ -48,7 +49,7 @@ def ask(problem: Problem) -> Question:
 
 def _with_program(question: Question, stated: External) -> Question:
     """Question whose designs, or whose promising rows, a program of the user scores."""
-    if stated.stage == "after":
+    if stated.stage == "after" or stated.command is None:
         return replace(question, external=stated)
     program = Program(stated.command, stated.timeout, stated.retries)
     units = {ANALYTIC + goal.name: goal.unit for goal in question.goals}
@@ -57,14 +58,32 @@ def _with_program(question: Question, stated: External) -> Question:
 
 
 def attachments(problem: Problem) -> dict[str, Path]:
-    """Topology files of a problem and the graphs beside them, so that a run folder can be moved and reopened."""
-    files: dict[str, Path] = {}
+    """Files beside a problem, so that a run folder can be moved: topologies with their graphs, the trace to replay."""
+    files: dict[str, Path] = {place: path for place, path in [_trace(problem)] if path is not None}
     for path in problem.topologies.values():
         files[f"topologies/{path.name}"] = path
         graph = load_topology(path).file
         if graph is not None:
             files[f"topologies/{graph}"] = path.parent / graph
     return files
+
+
+def _trace(problem: Problem) -> tuple[str, Path | None]:
+    """Place beside the resolved study, and file, of the trace that an evaluator replays."""
+    replay = problem.evaluator.replay if problem.evaluator is not None else None
+    if replay is None or replay.trace is None:
+        return "", None
+    return f"traces/{Path(replay.trace).name}", Path(replay.trace)
+
+
+def _evaluator(problem: Problem) -> dict[str, Any]:
+    """Section of the resolved study whose trace lies beside it; nothing where no trace is replayed."""
+    place, file = _trace(problem)
+    if problem.evaluator is None or problem.evaluator.replay is None or file is None:
+        return {}
+    replay = problem.evaluator.replay.model_copy(update={"trace": place})
+    section = problem.evaluator.model_copy(update={"replay": replay})
+    return {"evaluator": section.model_dump(mode="json", exclude_none=True)}
 
 
 def limits(problem: Problem) -> Budget:

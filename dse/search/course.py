@@ -80,6 +80,13 @@ class Course:
     """Yardstick of the batch: what is remembered of a design must not depend on how a batch is cut."""
     gains: tuple[float, ...] = ()
     """Relative gains of hypervolume over the last windows."""
+    floor: int = 0
+    """Designs scored before this part of a resumed run, those of the batch that it does again included."""
+
+    @property
+    def scored(self) -> int:
+        """Designs scored in all parts of a run, each counted once."""
+        return max(self.evaluations, self.floor)
 
     @property
     def seconds(self) -> float:
@@ -189,20 +196,21 @@ class Course:
         feasible = self.archive is not None and self.archive.feasible
         front = self.archive.scores if self.archive is not None and feasible else np.zeros((0, 1))
         volume = pareto.hypervolume(front, self.reference) if self.reference is not None and len(front) else 0.0
-        self.history.append((self.evaluations, self.looked, len(front), volume))
+        self.history.append((self.scored, self.looked, len(front), volume))
         limited = max(self.plan.budget.share(self.looked, self.evaluations), self.evaluations / self.plan.size)
         share = 1.0 if self.converged else max(limited, self._nearing())
-        rate = self.evaluations / max(self.looked, 1e-9)
+        rate = self.scored / max(self.looked, 1e-9)
         left = self.looked * (1 / share - 1) if share > 0 else float("inf")
-        self.plan.progress(Progress(self.evaluations, self.looked, share, len(front), volume, rate, left))
+        self.plan.progress(Progress(self.scored, self.looked, share, len(front), volume, rate, left))
 
     def overhead(self, seconds: float) -> dict[str, float]:
         """Time of a search beside its evaluations: proposing designs, keeping archives, writing records.
 
-        ``seconds`` is the time of this part of the search, records included.
+        ``seconds`` is the time of this part of the search, records included. A part that scored nothing has no share.
         """
-        spent = max(self.waited, 1e-9)
-        own = max(seconds - spent, 0.0)
+        if not self.waited:
+            return {}
+        spent, own = self.waited, max(seconds - self.waited, 0.0)
         return {
             "evaluation_seconds": round(spent, 3),
             "overhead_seconds": round(own, 3),

@@ -14,7 +14,7 @@ from dse.search.crews.workers import SMALLEST_BLOCK, Crew, cores, crew
 from dse.search.engines import registry
 from dse.search.engines.proposals import Feedback, Proposal, Start, unseen
 from dse.search.question import Question
-from dse.search.runs import lock, run
+from dse.search.runs import lock, run, sample
 from dse.search.runs.run import Run
 from dse.search.session import Options, Session, closed, note_reference, opened, save
 
@@ -96,20 +96,14 @@ def _cluster(session: Session) -> Crew:
     return dask_crew.crew(session.question, str(session.options.cluster))
 
 
-def _start(session: Session, alone: Crew) -> tuple[Start, float]:
-    """Score the first sample, in this process; return it with the seconds a design takes.
-
-    A resumed run scores the sample of its first part again, without counting it.
-    """
+def _start(session: Session, alone: Crew) -> sample.Begun:
+    """Score the first sample, in this process; return it with the seconds a design takes."""
     space, seed, course = session.question.space, int(session.manifest["seed"]), session.course
     few = session.options.sampler in registry.SAMPLER_ENGINES
     count = session.manifest["sample"] or (SAMPLE_FOR_SAMPLERS if few else SAMPLE)
     designs = space.sample(int(min(count, course.plan.budget.evaluations)), seed)
     if session.epoch:
-        began = time.monotonic()
-        feedback = joined(list(alone.score(designs)))
-        pace = (time.monotonic() - began) / len(designs)
-        return _warmed(session, Start(space, seed, designs, feedback), alone), pace
+        return _recalled(session, designs, alone)
     blocks: list[Feedback] = []
     length = SMALLEST_BLOCK
     pace, done, patience = 0.0, 0, SAMPLE_SHARE * course.plan.budget.seconds
@@ -126,7 +120,22 @@ def _start(session: Session, alone: Crew) -> tuple[Start, float]:
     feedback = Feedback(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     course.sample_done(feedback)
     session.manifest["sample"] = done
-    return _warmed(session, Start(space, seed, designs.take(slice(0, done)), feedback), alone), pace
+    begun = sample.Begun(_warmed(session, Start(space, seed, designs.take(slice(0, done)), feedback), alone), pace)
+    sample.save(session.folder, begun)
+    return begun
+
+
+def _recalled(session: Session, designs: Designs, alone: Crew) -> sample.Begun:
+    """Sample of the first part of a resumed run; one that was lost is scored again, without being counted."""
+    space, seed = session.question.space, int(session.manifest["seed"])
+    bare = Start(space, seed, designs, Feedback(np.zeros((0, 1)), np.zeros(0), np.zeros(0, dtype=np.int64)))
+    kept = sample.load(session.folder, bare)
+    if kept is not None:
+        return kept
+    began = time.monotonic()
+    feedback = joined(list(alone.score(designs)))
+    pace = (time.monotonic() - began) / len(designs)
+    return sample.Begun(_warmed(session, replace(bare, feedback=feedback), alone), pace)
 
 
 def _warmed(session: Session, start: Start, alone: Crew) -> Start:
@@ -167,14 +176,14 @@ def _choice(session: Session, pace: float) -> registry.Choice:
 
 def _note(session: Session, choice: registry.Choice, start: Start) -> None:
     """Write into the manifest what is known once the search proper begins."""
-    sample = session.manifest["sample"] or len(start.designs)
-    basis = f"worst feasible value of each objective in a seeded sample of {sample} designs"
-    if not (start.feedback.violation[start.feedback.design < sample] <= 0).any():
+    count = session.manifest["sample"] or len(start.designs)
+    basis = f"worst feasible value of each objective in a seeded sample of {count} designs"
+    if not (start.feedback.violation[start.feedback.design < count] <= 0).any():
         basis = "worst feasible value of each objective in the first blocks with a feasible design"
     session.manifest |= {
         "sampler": choice.name,
         "reason": choice.reason,
-        "sample": sample,
+        "sample": count,
         "reference_basis": basis,
     }
     note_reference(session)

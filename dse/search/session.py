@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dse.search import verdict
-from dse.search.archive import empty_ledger
+from dse.search.archive import Ledger, empty_ledger
 from dse.search.budget import Budget
 from dse.search.course import Course, Plan, Progress
 from dse.search.crews.workers import cores
@@ -69,11 +69,16 @@ class Session:
     manifest: dict[str, Any]
     course: Course
     epoch: Epoch | None
-    """Where a resumed run stood, then the last state on disk."""
+    """The last state on disk."""
     due: float
     """When the next state is written."""
-    resumed_at: float = 0.0
-    """Seconds that earlier parts of the run took."""
+    resumed: Epoch | None = None
+    """Where a resumed run stood."""
+
+    @property
+    def resumed_at(self) -> float:
+        """Seconds that earlier parts of the run took."""
+        return self.resumed.seconds if self.resumed else 0.0
 
 
 def opened(question: Question, options: Options, folder: Path) -> Session:
@@ -119,9 +124,8 @@ def _resumed(question: Question, options: Options, folder: Path, notes: dict[str
     began = time.monotonic() - epoch.seconds
     course = Course(plan, began, epoch.archive, epoch.ledger, epoch.evaluations, list(epoch.history))
     course.reference, course.sampled = _scores(notes["reference_scores"]), True
-    return Session(
-        question, options, folder, notes, course, epoch, due=time.monotonic() + SAVE_FIRST, resumed_at=epoch.seconds
-    )
+    course.floor = epoch.spent
+    return Session(question, options, folder, notes, course, epoch, time.monotonic() + SAVE_FIRST, resumed=epoch)
 
 
 def _scores(values: list[float] | None) -> np.ndarray | None:
@@ -147,7 +151,7 @@ def save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None:
         ledger=before[0],
         engine=proposal.state(),
         evaluations=before[1],
-        spent=course.evaluations,
+        spent=course.scored,
         seconds=course.seconds,
         history=tuple(course.history),
     )
@@ -155,8 +159,8 @@ def save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None:
     session.due = time.monotonic() + max(SAVE_EVERY, SAVE_COST * (time.monotonic() - began))
 
 
-def _keep_state(session: Session, finished: bool) -> None:
-    """Write the last archive; an interrupted engine goes on from its last whole state."""
+def _keep_state(session: Session, finished: bool) -> Ledger:
+    """Write the last archive, and return the ledger of all parts; an engine goes on from its last whole state."""
     course, last = session.course, session.epoch
     safe = last if last and not finished else None
     epoch = Epoch(
@@ -164,13 +168,24 @@ def _keep_state(session: Session, finished: bool) -> None:
         ledger=safe.ledger if safe else course.ledger,
         engine=last.engine if last else {},
         evaluations=safe.evaluations if safe else course.evaluations,
-        spent=course.evaluations,
+        spent=course.scored,
         seconds=course.seconds,
         history=tuple(course.history),
         finished=finished,
-        tail=course.ledger.after(safe.ledger) if safe else None,
+        tail=_tail(session, safe),
     )
     run.save_epoch(session.folder, epoch)
+    return run.told(epoch)
+
+
+def _tail(session: Session, safe: Epoch | None) -> Ledger | None:
+    """What the batch in progress added: that of the part before, where this part did not come as far again."""
+    if safe is None:
+        return None
+    course, before = session.course, session.resumed
+    if before and before.tail and course.evaluations < before.spent:
+        return before.tail
+    return course.ledger.after(safe.ledger)
 
 
 def closed(session: Session, finished: bool, interrupted: bool) -> Run:
@@ -179,10 +194,10 @@ def closed(session: Session, finished: bool, interrupted: bool) -> Run:
 
     question, course, folder, closing_began = session.question, session.course, session.folder, time.monotonic()
     course.look()
-    archive, exhausted = course.found(), course.evaluations >= question.space.size
+    archive, exhausted = course.found(), course.scored >= question.space.size
     reference = course.reference if course.reference is not None else archive.scores.max(axis=0)
     note_reference(session)
-    _keep_state(session, finished)
+    ledger = _keep_state(session, finished)
     facts = {
         "study": question.name,
         "run": folder.name,
@@ -193,21 +208,23 @@ def closed(session: Session, finished: bool, interrupted: bool) -> Run:
         "interrupted": interrupted,
         "seed": session.manifest["seed"],
         "space_size": question.space.size,
-        "evaluations": course.evaluations,
+        "evaluations": course.scored,
         "wall_seconds": round(course.seconds, 3),
-        "designs_per_second": round(course.evaluations / max(course.seconds, 1e-9), 1),
+        "designs_per_second": round(course.scored / max(course.seconds, 1e-9), 1),
         "converged": course.converged,
         "start_from": {k: v for k, v in session.manifest.get("start_from", {}).items() if k != "rows"} or None,
     }
     searching = course.seconds
-    facts |= verdict.summary(question, archive, course.ledger, reference)
+    facts |= verdict.summary(question, archive, ledger, reference)
     result = Run(folder, question, archive, facts, session.manifest)
     if question.external and facts["feasible"] and not interrupted:
+        began = time.monotonic()
         facts["external"] = promising.score(result, question.external, session.options.workers or cores())
+        closing_began += time.monotonic() - began  # the time of another evaluator is no overhead of the search
     run.write_atomic(folder / run.FRONT, result.front().csv().encode())
     run.write_history(folder, tuple(course.history))
     run.write_json(folder / run.SUMMARY, facts)
-    missed = study.record(result, course.ledger, session.options.storage)
+    missed = study.record(result, ledger, session.options.storage)
     facts |= {"storage_missed": missed} if missed is not None else {}
     facts |= course.overhead(searching + time.monotonic() - closing_began - session.resumed_at)
     run.write_json(folder / run.SUMMARY, facts)

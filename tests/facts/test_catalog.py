@@ -8,7 +8,9 @@ from dse.facts import catalog, units
 from dse.facts.catalog import Kind
 from dse.facts.devices import Accelerator
 from dse.facts.errors import SpecError
+from dse.facts.levers import REGISTRY
 from dse.facts.models import Model
+from dse.facts.technologies import Technique
 
 ACCELERATORS = catalog.names("accelerators")
 MODELS = catalog.names("models")
@@ -37,11 +39,30 @@ def test_every_row_is_valid_and_named_plainly(kind: Kind) -> None:
         "models": catalog.model,
         "memories": catalog.memory,
         "links": catalog.link,
+        "techniques": catalog.technique,
         "prices": catalog.price_set,
     }[kind]
     for name in catalog.names(kind):
         assert read(name).id == name
         assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+
+
+@pytest.mark.parametrize("name", catalog.names("techniques"))
+def test_technique_is_a_choice_of_a_lever_and_has_its_sources(name: str) -> None:
+    row = catalog.technique(name)
+    assert REGISTRY[row.kind].kind == "technique"
+    assert row.sources
+    for number in (row.bits, row.rate, row.recovery):
+        assert number is None or (number.source and number.date)
+    for field in row.derived:
+        assert _value(row, field) is not None
+
+
+def test_a_technique_states_what_its_kind_needs() -> None:
+    with pytest.raises(ValueError, match="states the `bits`"):
+        Technique(id="x", name="x", kind="kv_compression")
+    with pytest.raises(ValueError, match="compresses nothing"):
+        Technique(id="x", name="x", kind="attention_kernel", bits=4)
 
 
 @pytest.mark.parametrize("name", ACCELERATORS)

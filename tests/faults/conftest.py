@@ -22,8 +22,8 @@ def harness():
 @pytest.fixture
 def saving(harness, monkeypatch):
     """Save at every proposal and write few trials, in this process too."""
-    monkeypatch.setattr(harness.module, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(harness.module, "SAVE_COST", 0.0)
+    monkeypatch.setattr(harness.session, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(harness.session, "SAVE_COST", 0.0)
     monkeypatch.setattr(harness.study, "REST", 20)
 
 

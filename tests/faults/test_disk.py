@@ -78,7 +78,7 @@ def test_a_disk_that_fills_up_while_a_run_is_resumed_keeps_what_was_there(stoppe
 def test_a_folder_without_permission_ends_with_a_message(harness, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from dse.search import run\n"
+        "from dse.search.runs import run\n"
         "try: run.new_folder(Path(sys.argv[1]), 'study')\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )

@@ -8,6 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dse.facts.errors import SpecError
+from dse.search.runs import lock
+
 DETERMINISTIC = ("evolution_polish", "exhaustive", "random", "sobol")
 
 
@@ -69,6 +72,38 @@ def test_workers_of_a_killed_coordinator_go_and_do_not_keep_its_lock(harness, sa
     run = harness.search(tmp_path, resume=harness.newest(tmp_path), sampler="random")
     harness.check(run.folder, whole("random"))
     assert all(harness.gone(pid) for pid in workers)
+
+
+def orphaned(folder, seconds):
+    """Lock a folder in a process that forks a worker and dies; the worker keeps its copy of the lock for a while."""
+    chief = os.fork()
+    if not chief:
+        with lock.locked(folder):
+            if not os.fork():
+                time.sleep(seconds)
+            os._exit(0)
+    os.waitpid(chief, 0)
+
+
+def test_the_lock_of_a_dead_process_is_waited_for_until_the_worker_it_was_forking_has_gone(tmp_path):
+    orphaned(tmp_path, 0.3)
+    with lock.locked(tmp_path):
+        assert (tmp_path / lock.LOCK).exists()
+
+
+def test_the_lock_of_a_dead_process_that_is_never_given_back_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    orphaned(tmp_path, 1.0)
+    with pytest.raises(SpecError, match="another process is working"), lock.locked(tmp_path):
+        pass
+
+
+def test_drafts_and_links_that_a_dead_process_left_are_swept(harness, tmp_path):
+    (tmp_path / ".front.csv.123").touch()
+    (tmp_path / ".study.journal.123.lock").symlink_to(tmp_path / ".study.journal.123")
+    (tmp_path / ".lock").touch()
+    harness.run.swept(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -67,6 +67,20 @@ models:
   qwen3_coder_480b: {quality: {kv: {fp8: {recovery: 99, source: assumption of this test}}}}
 """
 
+CODED = """
+  serving: [disaggregated, colocated, attention_offload]
+  prefill.device: [b200_sxm, h100_sxm]
+  decode.device: [h200_sxm, h100_sxm]
+  decode.second_device: [none, h20]
+  decode.host_memory: [0 GB, 512 GB]
+  pool.technology: [none, cxl_ddr5]
+  pool.capacity: [512 GB]
+  weight_dtype: [release, fp8]
+  kv_compression: [none, cachegen, kv_int4]
+  activation_compression: [flash_communication, none]
+  attention_kernel: [flash_attention, cluster_fusion, unfused_attention]
+"""
+
 MODES = "[disaggregated, colocated, attention_offload]"
 WEB = "web_use: {workload: web_use, model: qwen3_235b_a22b, share: 0.6}"
 CHAT = "chat: {workload: chat, model: llama_3_1_70b, share: 0.6}"
@@ -74,6 +88,7 @@ CHAT = "chat: {workload: chat, model: llama_3_1_70b, share: 0.6}"
 STUDIES = {
     "pooled": (POOLED, CHAT, 'require: ["domain_power <= 120 kW"]'),
     "wired": (WIRED, CHAT, WIRED_REST),
+    "coded": (CODED, CHAT, 'require: ["quality >= 97.5"]'),
     "alone": (
         POOLED.replace(MODES, "[disaggregated]"),
         WEB,

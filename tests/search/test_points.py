@@ -149,7 +149,7 @@ def taken(at: Setting, index) -> Setting:
         return type(part)(*(column[index] for column in part))
 
     parts = {"prefill": rows(at.prefill), "decode": rows(at.decode), "pool": rows(at.pool)}
-    flat = {name: getattr(at, name)[index] for name in ("home", "colocated", "kv_token")}
+    flat = {name: getattr(at, name)[index] for name in ("home", "colocated", "kv_token", "codec")}
     return at._replace(**parts, **flat)
 
 

@@ -16,10 +16,10 @@ from dse.search.axes import Designs
 from dse.search.budget import Budget, budget
 from dse.search.metrics import Metrics
 from dse.search.question import Question
-from dse.search.runs import lock, run
+from dse.search.runs import lock, run, sample
 from dse.search.runs.run import load_epoch, open_run
 
-FILES = {"manifest.json", "summary.json", "front.csv", "history.csv", "archive.npz", "study.journal"}
+FILES = {"manifest.json", "summary.json", "front.csv", "history.csv", "archive.npz", "sample.npz", "study.journal"}
 
 
 def names(folder):
@@ -121,10 +121,46 @@ def test_ctrl_c_leaves_a_valid_run_that_can_be_continued(after, sampler, ask, to
     stopped = ask("small", "900 evaluations", sampler=sampler, toy=broken)
     assert stopped.summary["interrupted"]
     assert 0 < stopped.summary["evaluations"] < 900
-    assert names(stopped.folder) >= FILES
+    assert names(stopped.folder) >= FILES - {"sample.npz"}  # in its sample, a run has none yet
     resumed = ask("small", "900 evaluations", sampler=sampler, resume=stopped.folder)
     whole = ask("small", "900 evaluations", sampler=sampler)
     assert resumed.front().csv() == whole.front().csv()
+
+
+def test_stopping_twice_within_one_batch_loses_no_count(ask, toys):
+    stopped, counted = None, [0]
+    for after in (20, 2, 3):  # the later parts do not come as far in the batch as the first one did
+        broken = Interrupted(toys["small"], after, [])
+        object.__setattr__(broken, "space", toys["small"].space)
+        again = {"resume": stopped.folder} if stopped else {}
+        stopped = ask("small", "900 evaluations", sampler="exhaustive", toy=broken, **again)
+        counted.append(stopped.summary["evaluations"])
+        assert len(run.told(load_epoch(stopped.folder)).rows) == counted[-1]
+    assert counted == sorted(counted)
+    resumed = ask("small", "900 evaluations", sampler="exhaustive", resume=stopped.folder)
+    whole = ask("small", "900 evaluations", sampler="exhaustive")
+    assert resumed.summary["evaluations"] == 900
+    assert resumed.front().csv() == whole.front().csv()
+
+
+def test_a_resumed_run_does_not_score_its_sample_again(ask, toys):
+    first = ask("medium", "400 evaluations")
+    counting = Interrupted(toys["medium"], 10**9, [])
+    object.__setattr__(counting, "space", toys["medium"].space)
+    ask("medium", "+200 evaluations", resume=first.folder, toy=counting)
+    unfinished = 400 - first.manifest["sample"]  # the batch in which the budget ended is done again
+    assert sum(counting.calls) == 200 + unfinished
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_sample_that_was_lost_is_scored_again(damage, ask):
+    first, whole = ask("medium", "400 evaluations"), ask("medium", "600 evaluations")
+    kept = first.folder / sample.SAMPLE
+    if damage == "gone":
+        kept.unlink()
+    else:
+        kept.write_bytes(kept.read_bytes()[:200])
+    assert ask("medium", "+200 evaluations", resume=first.folder).front().csv() == whole.front().csv()
 
 
 def test_ctrl_c_with_workers_ends_quickly_and_cleanly(tmp_path):

@@ -63,6 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=60, help="after which no further part is begun")
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--keep", type=Path, default=Path("fuzz_findings"))
     parser.add_argument("--atheris", type=int, default=0, metavar="SECONDS")
@@ -70,16 +71,19 @@ def main():
     if given.atheris:
         guided(given.atheris)
         return
-    began, counts = time.monotonic(), Counter()
+    began, counts, done = time.monotonic(), Counter(), 0
     with multiprocessing.Pool(given.processes) as pool:
         for found in pool.imap_unordered(part, range(given.seed, given.seed + max(given.inputs // PART, 1))):
+            done += PART
             for wrong, name, content in found:
                 if not counts[f"{name}: {wrong[:80]}"]:
                     given.keep.mkdir(exist_ok=True)
                     (given.keep / f"{len(counts):03d}_{name}").write_bytes(content)
                 counts[f"{name}: {wrong[:80]}"] += 1
+            if time.monotonic() - began > 60 * given.minutes:
+                break
     seconds = round(time.monotonic() - began, 1)
-    print(json.dumps({"inputs": given.inputs, "wrong": counts, "seconds": seconds}, indent=2))
+    print(json.dumps({"inputs": done, "wrong": counts, "seconds": seconds}))
     sys.exit(bool(counts))
 
 

@@ -73,7 +73,7 @@ def main():
             kills += 1
         runs += 1
     facts = {"kills": kills, "runs": runs, "wrong": wrong, "seconds": round(time.monotonic() - began, 1)}
-    print(json.dumps(facts, indent=2))
+    print(json.dumps(facts))
     sys.exit(bool(wrong))
 
 

@@ -17,8 +17,8 @@ from dse.search.frontier import INERT, ParetoSet, shown
 from dse.search.metrics import Goal
 
 MARGIN = 0.1
-"""The common reference point lies beyond the worst of both fronts by this part of their spread [1], so that the
-extremes of a front count too."""
+"""Where a run names no reference point, the common one lies beyond the worst of both fronts by this part of their
+spread [1], so that the extremes of a front count too."""
 
 ONCE_MORE = ("question", "budget", "sampler", "seed", "name", "robust", "levers", "uncertainties")
 """Sections of a study that do not change what a design scores; what levers offer is told by their frequencies."""
@@ -42,7 +42,7 @@ class RunComparison:
     goals: tuple[Goal, ...]
     sizes: tuple[int, int]
     reference: FloatArray
-    """(k,) common reference point [decades]."""
+    """(k,) common reference point [decades]: the farther of those of both runs."""
     volume: tuple[float, float]
     """Hypervolume of each front [decades^k]."""
     joint: float
@@ -91,8 +91,7 @@ def compare_runs(first: Opened, second: Opened) -> RunComparison:
     _refuse(first, second)
     scores = tuple(front.archive.scores[: len(front)] for front in fronts)
     both = np.concatenate(scores)
-    spread = np.maximum(both.max(axis=0) - both.min(axis=0), 10.0**-pareto.DECIMALS)
-    reference = both.max(axis=0) + MARGIN * spread
+    reference = _common(first, second, both)
     kept = pareto.nondominated(both)
     best = {
         goal.name: (float(_best(fronts[0], place, goal)), float(_best(fronts[1], place, goal)))
@@ -111,6 +110,14 @@ def compare_runs(first: Opened, second: Opened) -> RunComparison:
         frequencies=tuple(frequencies(*fronts)),
         inputs=dict(differing(dump(first.problem), dump(second.problem))),
     )
+
+
+def _common(first: Opened, second: Opened, both: FloatArray) -> FloatArray:
+    """Farther of the reference points of two runs, so that two runs of one study keep their own hypervolumes."""
+    if first.reference is not None and second.reference is not None:
+        return np.maximum(first.reference, second.reference)
+    spread = np.maximum(both.max(axis=0) - both.min(axis=0), 10.0**-pareto.DECIMALS)
+    return np.asarray(both.max(axis=0) + MARGIN * spread)
 
 
 def coverage(one: FloatArray, other: FloatArray) -> float:
@@ -216,7 +223,7 @@ def sentences(found: RunComparison) -> list[tuple[str, str]]:
         for member, size, name in zip(found.members, found.sizes, found.names, strict=True)
     ]
     said = [
-        ("hypervolume", f"{values}; reference {_reference(found)}"),
+        ("hypervolume", f"{values}; measured from {_reference(found)}"),
         ("coverage", f"{one} covers {shares[0]} of {two}; {two} covers {shares[1]} of {one}"),
         (
             "joint front",

@@ -84,13 +84,19 @@ class Rescorer:
 
     @classmethod
     def of(cls, opened: Opened, rows: IntArray, own: Sequence[Unknown]) -> "Rescorer":
-        """Prepare rows of a run for samples of these unknowns."""
-        archive, axes = opened.front.archive, opened.run.question.space.axes
-        distinct, owner = np.unique(archive.rows[rows], axis=0, return_inverse=True)
-        designs = Designs(distinct, tuple(axis.name for axis in axes))
+        """Prepare rows of the front of a run for samples of these unknowns."""
+        archive = opened.front.archive
+        designs = Designs(archive.rows[rows], opened.run.question.space.names)
+        used = {name: values[rows] for name, values in archive.metrics.mapping.items()}
+        return cls.of_systems(opened, held.Systems(designs, used), own)
+
+    @classmethod
+    def of_systems(cls, opened: Opened, systems: held.Systems, own: Sequence[Unknown]) -> "Rescorer":
+        """Prepare any systems of a study for samples of these unknowns."""
+        distinct, owner = np.unique(systems.designs.rows, axis=0, return_inverse=True)
+        designs, used = Designs(distinct, systems.designs.names), systems.mapping
         plan = Evaluator.of(opened.problem).plan
         block = blocks.block(plan, designs)
-        used = {name: values[rows] for name, values in archive.metrics.mapping.items()}
         found = [candidates(plan, block, agent) for agent in range(len(plan.classes))]
         points = [_points(plan, found[agent], agent, owner.ravel(), used) for agent in range(len(found))]
 
@@ -105,7 +111,6 @@ class Rescorer:
             _class(plan, block, found[agent], agent, points[agent], money[agent]) for agent in range(len(found))
         )
         goals = opened.front.question.goals
-        systems = held.Systems(designs.take(owner.ravel()), used)
         effects = _effects(plan, systems, goals, [item for item in own if item.kind == "other"])
         return cls(plan, goals, block, owner.ravel(), classes, effects)
 
@@ -210,6 +215,7 @@ def _sampled(plan: Plan, item: _Class, values: Mapping[str, FloatArray], size: i
         home=np.tile(at.home, size),
         colocated=np.tile(at.colocated, size),
         kv_token=np.tile(at.kv_token, size),
+        codec=np.tile(at.codec, size),
     )
 
 
@@ -247,6 +253,7 @@ def _taken(at: Setting, rows: slice) -> Setting:
         home=at.home[rows],
         colocated=at.colocated[rows],
         kv_token=at.kv_token[rows],
+        codec=at.codec[rows],
     )
 
 

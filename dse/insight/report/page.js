@@ -25,6 +25,7 @@
   ['map', 'solid'].forEach(key => { if (figures[key] && D) figures[key].data.forEach(item => { if (item.meta && item.meta.role === 'front') item.text = D.hover; }); });
   const place = key => one(`.figure[data-figure="${key}"]`);
   const drawn = key => { const div = place(key); return div && div.dataset.drawn ? div : null; };
+  const marks = div => ['stars', 'robust'].map(role => trace(div, role)).filter(number => number >= 0);
   const trace = (div, role) => div.data.findIndex(item => item.meta && item.meta.role === role);
 
   function colours() {
@@ -120,8 +121,8 @@
     quiet = true;
     if (map) {
       Plotly.restyle(map, { selectedpoints: [every ? null : shown] }, [trace(map, 'front')]);
-      const stars = trace(map, 'stars'), inside = new Set(shown);
-      Plotly.restyle(map, { 'marker.opacity': [map.data[stars].customdata.map(i => (inside.has(i) ? 1 : 0.25))] }, [stars]);
+      const inside = new Set(shown);
+      marks(map).forEach(number => Plotly.restyle(map, { 'marker.opacity': [map.data[number].customdata.map(i => (inside.has(i) ? 1 : 0.25))] }, [number]));
     }
     if (solid) {
       const axis = shownAxes();
@@ -150,13 +151,15 @@
     if (!map) return;
     const usual = axis.x === state.map.x && axis.y === state.map.y;
     const log = key => { const v = D.values[key]; return Math.min(...v) > 0 && Math.max(...v) / Math.min(...v) > 30; };
-    const front = trace(map, 'front'), stars = trace(map, 'stars'), ring = trace(map, 'chosen');
-    const at = map.data[stars].customdata;
+    const front = trace(map, 'front'), ring = trace(map, 'chosen');
     Plotly.restyle(map, {
       x: [D.values[axis.x]], y: [D.values[axis.y]], 'marker.color': [D.values[axis.colour]], 'marker.reversescale': !measure(axis.colour).maximize,
       'marker.colorbar.title.text': measure(axis.colour).label.replace(' [', '<br>[')
     }, [front]);
-    Plotly.restyle(map, { x: [at.map(i => D.values[axis.x][i])], y: [at.map(i => D.values[axis.y][i])] }, [stars]);
+    marks(map).forEach(number => {
+      const at = map.data[number].customdata;
+      Plotly.restyle(map, { x: [at.map(i => D.values[axis.x][i])], y: [at.map(i => D.values[axis.y][i])] }, [number]);
+    });
     if (ring >= 0) Plotly.restyle(map, { x: [[D.values[axis.x][chosen]]], y: [[D.values[axis.y][chosen]]] }, [ring]);
     ['density', 'near'].forEach(role => { const number = trace(map, role); if (number >= 0) Plotly.restyle(map, { visible: usual }, [number]); });
     const word = key => measure(key).label.replace(/ \[.*/, '');

@@ -48,7 +48,7 @@ ENTRIES = (
     Entry("choices", "What matters: choices", "half"),
     Entry("specifications", "What matters: specifications", "tall", shared=False),
     Entry("unknowns", "What matters: unknowns", "half", shared=False),
-    Entry("robustness", "Robustness", shared=False),
+    Entry("robustness", "Robustness"),
     Entry("tray", "Compare"),
     Entry("compare", "Compare with another run", shared=False),
     Entry("topology", "Topology of the selected design"),

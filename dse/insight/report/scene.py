@@ -9,6 +9,7 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.insight import wording
 from dse.insight.case import Case, case
+from dse.insight.decision.robustness import Robustness, robustness
 from dse.insight.explain import Explanation, design_of, explanation
 from dse.insight.report import style
 from dse.insight.runs import Opened
@@ -126,6 +127,11 @@ class Scene:
             made = explanation(self.evaluator, designs, self.front.mapping(row), self.name(row))
             self._explained[row] = made.explanation()
         return self._explained[row]
+
+    @cached_property
+    def robustness(self) -> Robustness:
+        """How the listed designs survive what is not known."""
+        return robustness(self.opened)
 
     @cached_property
     def _cases(self) -> dict[int, Case]:

@@ -90,7 +90,13 @@ def choice(opened: Opened, text: str) -> Choice:
     if name not in levers.REGISTRY:
         raise _refused(text, f'there is no lever "{name}".{did_you_mean(name, levers.REGISTRY)}')
     lever, problem = levers.REGISTRY[name], opened.problem
-    known = {"device": problem.devices, "topology": problem.topologies, "pool": problem.memories}.get(lever.kind, {})
+    tables: Mapping[str, Mapping[str, object]] = {
+        "device": problem.devices,
+        "topology": problem.topologies,
+        "pool": problem.memories,
+        "technique": problem.techniques,
+    }
+    known = tables.get(lever.kind, {})
     try:
         wanted = frozenset(
             levers.choice(lever, _written(item.strip(), lever.kind), dict(known)) for item in listed.split("|")

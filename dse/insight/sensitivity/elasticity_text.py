@@ -64,6 +64,9 @@ def notes(own: Tornado, shown: Sequence[Effect]) -> list[str]:
     """What else happens: targets missed, and what another mapping of the same hardware makes of it."""
     first = own.goals[0].name
     made: list[str] = []
+    moves = (move for effect in own.effects for move in (effect.down, effect.up))
+    if any(move.remapped is None and not move.broken for move in moves):
+        made.append("  as stated no mapping of this design meets every target; one does where a tuned mapping is told")
     for effect in shown:
         for sign, move in (("−", effect.down), ("+", effect.up)):
             said = _beyond(move, first)
@@ -76,7 +79,7 @@ def _beyond(move: Move, first: str) -> str:
     """What a move does beyond changing the objectives."""
     missed = f"misses {' and '.join(move.broken)}" if move.broken else ""
     if move.remapped is None:
-        return f"{missed}; no mapping of this design meets every target"
+        return f"{missed}; no mapping of this design meets every target" if missed else ""
     if move.broken or abs(move.remapped - move.held[first]) > APART:
         tuned = f"tuned mapping: {_head(first)} {wording.change(move.remapped)}"
         return f"{missed}; {tuned}" if missed else tuned
@@ -105,7 +108,7 @@ def front_lines(own: Specifications) -> list[str]:
         made += wrapped("  ", f"no effect: {', '.join(words(path) for path in own.unmoved)}", "    ")
     made += wrapped(
         "  ",
-        f"volume: change of the hypervolume, {own.hypervolume:.3f} {unit} now; {first}: at fixed levels of the other "
+        f"volume: change of the hypervolume, {own.hypervolume:.3f} {unit} of these rows now; {first}: at fixed levels of the other "
         f"objectives, 5 % worse than now, in the median over the front; {', '.join(letters)} +: {first} at the levels "
         f"of these designs with the specification raised; none: no longer attained. {own.rows} rows of the front and "
         f"{own.near} near misses were scored again with their mappings, no new search: gains are lower bounds. Device "

@@ -30,6 +30,7 @@ from dse.search.scoring.plan import Plan, TableKey
 from dse.search.scoring.points import PointColumns, evaluate_points
 from dse.search.scoring.rows import Rows
 from dse.search.scoring.sides import Setting
+from dse.search.scoring.techniques import KERNEL, SUMS
 
 POOLS = ("prefill", "decode")
 DEGREES = ("tp", "pp", "attention_dp", "moe_tp", "ep", "cp")
@@ -178,6 +179,7 @@ class _Course:
             and mine.problem.serving is theirs.problem.serving
             and mine.classes is theirs.classes
             and mine.calibration is theirs.calibration
+            and mine.problem.techniques is theirs.problem.techniques
             and (key.optical_bandwidth == 0 or self.scenario.light == other.scenario.light)
             and self.scenario.hops.get(key.topology, 1.0) == other.scenario.hops.get(key.topology, 1.0)
         )
@@ -260,7 +262,7 @@ def _key(plan: Plan, designs: Designs, agent: int, pool: str, row: int, option: 
     """Key of the table that one class uses on one device type of an architecture."""
 
     def choice(name: str) -> str | float | int:
-        return plan.problem.levers[name][int(designs[name][row]) if name in designs.names else 0]
+        return plan.problem.choices(name)[int(designs[name][row]) if name in designs.names else 0]
 
     device = str(choice(f"{pool}.{('device', 'second_device')[option]}"))
     topology = str(choice(f"{pool}.topology"))
@@ -274,6 +276,8 @@ def _key(plan: Plan, designs: Designs, agent: int, pool: str, row: int, option: 
         str(choice("kv_dtype")),
         int(choice("draft_length")),
         pool == "decode" and choice("serving") == "attention_offload",
+        str(choice(SUMS)),
+        str(choice(KERNEL)),
     )
 
 

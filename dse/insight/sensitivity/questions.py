@@ -7,7 +7,8 @@ from typing import NamedTuple
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.problem import Problem
 from dse.insight.runs import Opened
-from dse.insight.sensitivity.breakeven import Span
+from dse.insight.sensitivity.breakeven import Breakeven, Search, Span, breakeven
+from dse.insight.sensitivity.choices import choice, sides
 
 MOSTLY = 0.98
 """Largest share of the tasks that one class is given [1]."""
@@ -59,6 +60,12 @@ def asked(opened: Opened, name: str) -> list[Asked]:
     if name not in QUESTIONS:
         raise SpecError([Mistake("--question", 0, 0, name, f"expected one of {', '.join(QUESTIONS)}")])
     return QUESTIONS[name][1](opened)
+
+
+def answer(opened: Opened, item: Asked, anew: Search | None = None) -> Breakeven:
+    """Break-even of one question: the same numbers wherever it is asked."""
+    taken = choice(opened, item.choice)
+    return breakeven(sides(opened, taken), taken, item.path, item.span, anew)
 
 
 def _package_memory(opened: Opened) -> str:

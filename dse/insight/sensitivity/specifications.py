@@ -32,7 +32,8 @@ NEIGHBOURS = 96
 """Designs one lever away from lettered ones that are tried as near misses."""
 
 MARGIN = 0.1
-"""How far the reference point of the hypervolume lies behind the worst of the front [decades]."""
+"""How far the reference point of the hypervolume lies behind the worst of the front where its run names none
+[decades]."""
 
 UNMOVED = 1e-5
 """Shifts below this are none, decades or relative [1]."""
@@ -144,7 +145,7 @@ def specifications(opened: Opened, part: str = ANY, step: float = STEP) -> Speci
     paths = _paths(opened, part)
     changes = [varied(plan, path, factor) for path in paths for factor in (1 - step, 1 + step)]
     stated, *moved = scored(plan, systems, [Scenario(problem), *changes])
-    yardstick = _Yardstick.of(stated, question, len(front), len(opened.picks))
+    yardstick = _Yardstick.of(stated, question, (len(front), len(opened.picks)), opened.reference)
     shifts = [yardstick.shift(found, question) for found in moved]
     made = [Specification(path, *shifts[2 * place : 2 * place + 2]) for place, path in enumerate(paths)]
     moving = [item for item in made if _moves(item)]
@@ -175,11 +176,15 @@ class _Yardstick(NamedTuple):
     """First levels that belong to lettered designs."""
 
     @classmethod
-    def of(cls, stated: Metrics, question: Question, front: int, knees: int) -> "_Yardstick":
-        """Yardstick of systems whose first rows are the front, lettered designs first."""
+    def of(
+        cls, stated: Metrics, question: Question, sizes: tuple[int, int], reference: FloatArray | None
+    ) -> "_Yardstick":
+        """Yardstick of systems whose first rows are the front, lettered designs first; `sizes` count both."""
+        front, knees = sizes
         levels = relaxed(minimised(stated, question.goals)[:front])
         points = scores(stated, question.goals)
-        reference = points[:front].max(axis=0) + MARGIN
+        if reference is None:
+            reference = points[:front].max(axis=0) + MARGIN
         volume = pareto.hypervolume(points[stated.feasible], reference)
         return cls(levels, attained(stated, question, levels), reference, volume, knees)
 

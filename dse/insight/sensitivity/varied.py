@@ -26,7 +26,7 @@ from dse.insight.sensitivity.held import Scenario
 from dse.physics.calibration import Calibration
 from dse.search.scoring.plan import Plan
 
-SECTIONS = ("devices", "memories", "links", "prices", "serving")
+SECTIONS = ("devices", "memories", "links", "techniques", "prices", "serving")
 """Parts of a problem whose numbers have a path."""
 
 BOUGHT = ("optical_bandwidth", "pool.capacity")

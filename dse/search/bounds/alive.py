@@ -7,12 +7,11 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.search.bounds.boxes import DEVICE_LEVERS, Boxes, Columns
 from dse.search.bounds.cells import Cells
+from dse.search.bounds.hardware import judged
 from dse.search.bounds.sets import Sets
 
 OWN = ("topology", "memory_scale", "host_memory")
 """Levers of one pool that can break a requirement, beside its devices and the optical bandwidth."""
-
-FORMATS = ("weight_dtype", "kv_dtype")
 
 
 @dataclass(eq=False)
@@ -26,7 +25,8 @@ class Alive:
         space = self.cells.space
         self.columns = Columns.of(space)
         counted = {f"{pool}.{lever}" for pool in ("prefill", "decode") for lever in OWN}
-        counted |= {"optical_bandwidth", *FORMATS}
+        self.formats = judged(space)
+        counted |= {"optical_bandwidth", *self.formats}
         counted |= {f"{pool}.{lever}" for pool in ("prefill", "decode") for lever in DEVICE_LEVERS}
         self.others = [column for name, column in self.columns.place.items() if name not in counted]
 
@@ -56,12 +56,16 @@ class Alive:
         return total
 
     def _formats(self, boxes: Boxes) -> IntArray:
-        sound = np.zeros(np.add(self.cells.pooled.quality_doomed.shape, 1), dtype=np.int64)
-        sound[1:, 1:] = np.cumsum(np.cumsum(~self.cells.pooled.quality_doomed, axis=0), axis=1)
-        low, high = (part[:, [self.columns.place[name] for name in FORMATS]].T for part in (boxes.low, boxes.high))
-        return np.asarray(
-            sound[high[0], high[1]] - sound[low[0], high[1]] - sound[high[0], low[1]] + sound[low[0], low[1]]
-        )
+        sums = (~self.cells.pooled.quality_doomed).astype(np.int64)
+        for axis in range(sums.ndim):
+            sums = sums.cumsum(axis=axis)
+        sums = np.pad(sums, [(1, 0)] * sums.ndim)
+        columns = [self.columns.place[name] for name in self.formats]
+        total = np.zeros(len(boxes), dtype=np.int64)
+        for corner in np.ndindex((2,) * sums.ndim):
+            at = [boxes.high[:, c] if up else boxes.low[:, c] for up, c in zip(corner, columns, strict=True)]
+            total += (-1) ** (sums.ndim - sum(corner)) * sums[tuple(at)]
+        return total
 
 
 def spreads(cells: Cells, sets: tuple[Sets, Sets], columns: Columns, boxes: Boxes) -> FloatArray:

@@ -147,6 +147,11 @@ class Columns:
         return cls({name: index for index, name in enumerate(space.names)})
 
     def ranges(self, boxes: Boxes, *names: str) -> IntArray:
-        """(n, 2 names) first and last choice of several levers, side by side."""
-        picked = [self.place[name] for name in names]
-        return np.stack([boxes.low[:, picked], boxes.high[:, picked]], axis=2).reshape(len(boxes), -1)
+        """(n, 2 names) first and last choice of several levers, side by side; a lever that is no axis has one."""
+        found = np.zeros((len(boxes), len(names), 2), dtype=np.int64)
+        found[:, :, 1] = 1
+        for index, name in enumerate(names):
+            if name in self.place:
+                column = self.place[name]
+                found[:, index, 0], found[:, index, 1] = boxes.low[:, column], boxes.high[:, column]
+        return found.reshape(len(boxes), -1)

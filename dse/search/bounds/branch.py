@@ -16,6 +16,7 @@ from dse.search.bounds.relaxation import Relaxation
 from dse.search.bounds.sets import Sets
 from dse.search.bounds.yardstick import Yardstick
 from dse.search.scoring.plan import Plan
+from dse.search.scoring.techniques import LEVERS
 from dse.search.space import Space
 
 PIECES = 512
@@ -82,7 +83,7 @@ class Bounds:
 def unknown_levers(problem: Problem, space: Space) -> list[str]:
     """Levers of a space that the bounds know nothing of."""
     known = {*parts.FIXED, "optical_bandwidth", "weight_dtype", "kv_dtype", "draft_length"}
-    known |= {"pool.technology", "pool.capacity"}
+    known |= {"pool.technology", "pool.capacity", *LEVERS}
     known |= {
         f"{pool}.{lever}" for pool in ("prefill", "decode") for lever in ("topology", "memory_scale", "host_memory")
     }

@@ -28,6 +28,7 @@ from dse.search.bounds.rows import (
 )
 from dse.search.scoring.block import Block
 from dse.search.scoring.plan import Plan
+from dse.search.scoring.techniques import KERNEL, KV, SUMS, kv_coding
 from dse.search.space import Space
 
 STEPS = 48
@@ -42,6 +43,9 @@ MODES = {"disaggregated": SEPARATE, "colocated": COLOCATED, "attention_offload":
 
 Range = tuple[int, int]
 """Choices from the first up to, not including, the second."""
+
+Place = tuple[int, ...]
+"""Choice of topology, memory, light and each of the levers of a table's formats and techniques."""
 
 
 class PrefillCell(NamedTuple):
@@ -73,6 +77,8 @@ class Ranges(NamedTuple):
     weight: Range
     kv: Range
     draft: Range
+    sums: Range
+    kernel: Range
 
 
 @dataclass(eq=False)
@@ -86,7 +92,7 @@ class Cells:
     pooled: Pooled
     levels: FloatArray
     """Lower edge of each level of the latency over its target; the first is zero."""
-    loads: dict[tuple[int, int], ClassLoad] = field(default_factory=dict)
+    loads: dict[tuple[int, int, int], ClassLoad] = field(default_factory=dict)
     tpots: dict[int, FloatArray] = field(default_factory=dict)
     coldest: dict[int, Line] = field(default_factory=dict)
     rows: dict[tuple[int, ...], tuple[PrefillRows, IntArray]] = field(default_factory=dict)
@@ -131,15 +137,15 @@ class Cells:
 
     def _places(
         self, side: Hardware, name: str, kind: int, at: Ranges, lit: bool = True
-    ) -> list[tuple[int, int, int, int, int, int]]:
-        """Single choices inside ranges that do not break a requirement: topology, memory, light, three formats."""
+    ) -> list[Place]:
+        """Single choices inside ranges that do not break a requirement, in the order of `Place`."""
         made = []
         for topology, memory in product(range(*at.topology), range(*at.memory_scale)):
             sound = ~side.doomed[kind, topology, memory].all(axis=0)
             lights = [light for light in range(*at.optical) if sound[light]]
             if lights and not (lit and self._lit(side, name, kind, topology)):
                 lights = [-1]
-            formats = product(range(*at.weight), range(*at.kv), range(*at.draft))
+            formats = product(*(range(*part) for part in (at.weight, at.kv, at.draft, at.sums, at.kernel)))
             made += [(topology, memory, light, *rest) for light, rest in product(lights, list(formats))]
         return made
 
@@ -151,12 +157,14 @@ class Cells:
     def _light(self, choice: int) -> float:
         return float(self.plan.problem.levers["optical_bandwidth"][choice]) if choice >= 0 else 0.0
 
-    def load(self, agent: int, kv: int) -> ClassLoad:
-        """Bounds of a class at a KV format."""
-        if (agent, kv) not in self.loads:
-            width = self.plan.kv_token(agent, str(self.plan.problem.levers["kv_dtype"][kv]))
-            self.loads[agent, kv] = class_load(self.plan, agent, width)
-        return self.loads[agent, kv]
+    def load(self, agent: int, kv: int, coder: int = 0) -> ClassLoad:
+        """Bounds of a class at a KV format and a coding of it on its way, on which latency and work do not depend."""
+        if (agent, kv, coder) not in self.loads:
+            problem = self.plan.problem
+            own, technique = str(problem.levers["kv_dtype"][kv]), str(problem.choices(KV)[coder])
+            ratio = kv_coding(problem, technique, own).ratio
+            self.loads[agent, kv, coder] = class_load(self.plan, agent, self.plan.kv_token(agent, own), ratio)
+        return self.loads[agent, kv, coder]
 
     def steps(self, agent: int) -> FloatArray:
         """Bounds on the time per output token of a class: zero, then even steps in its logarithm up to the target."""
@@ -178,7 +186,7 @@ class Cells:
             self.rows[key] = rows, np.where(latency <= LOOSE, binned(latency, self.levels), -1)
         return self.rows[key]
 
-    def _prefill_single(self, kind: int, place: tuple[int, int, int, int, int, int]) -> PrefillCell:
+    def _prefill_single(self, kind: int, place: Place) -> PrefillCell:
         key = (kind, *place)
         if key not in self.prefill_cells:
             usable = float(self.prefill.usable[kind, 0, place[1], 0, 0])
@@ -197,7 +205,7 @@ class Cells:
         return self.prefill_cells[key]
 
     def _decode_single(
-        self, mode: int, kinds: tuple[int, int], pool: bool, place: tuple[int, int, int, int, int, int]
+        self, mode: int, kinds: tuple[int, int], pool: bool, place: Place
     ) -> DecodeCell:
         key = (mode, *kinds, int(pool), *place)
         if key not in self.decode_cells:
@@ -207,7 +215,7 @@ class Cells:
         return self.decode_cells[key]
 
     def _decode_rows(
-        self, agent: int, mode: int, kinds: tuple[int, int], pool: bool, place: tuple[int, int, int, int, int, int]
+        self, agent: int, mode: int, kinds: tuple[int, int], pool: bool, place: Place
     ) -> DecodeRows:
         topology, memory, light, *formats = place
         named = (int(self.decode.types[kinds[0]]), topology, self._light(light))
@@ -242,7 +250,7 @@ class Cells:
     def _coldest(self, agent: int) -> Line:
         """Least line of any prefill mapping of the study: what a step that finds nothing takes at the very least."""
         if agent not in self.coldest:
-            sizes = [len(self.plan.problem.levers[name]) for name in TABLE_LEVERS]
+            sizes = [len(self.plan.problem.choices(name)) for name in TABLE_LEVERS]
             whole = Ranges(*((0, size) for size in sizes))
             lines = [
                 self._prefill_rows(agent, kind, place)[0].line
@@ -274,6 +282,8 @@ TABLE_LEVERS = (
     "weight_dtype",
     "kv_dtype",
     "draft_length",
+    SUMS,
+    KERNEL,
 )
 """Levers of `Ranges`, for the prefill pool."""
 

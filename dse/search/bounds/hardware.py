@@ -13,6 +13,7 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.search.axes import NEUTRAL, Designs
 from dse.search.scoring import block as blocks
 from dse.search.scoring.plan import Plan
+from dse.search.scoring.techniques import LEVERS
 from dse.search.space import Space
 
 OWN = ("topology", "memory_scale", "host_memory")
@@ -53,7 +54,7 @@ class Pooled(NamedTuple):
     """At best over the device types [B/s]."""
     write_rate: FloatArray
     quality_doomed: BoolArray
-    """[weight format, KV format] whether the formats violate a requirement on accuracy."""
+    """Whether choices violate a requirement on accuracy, one axis per lever of `judged`."""
 
 
 def hardware(plan: Plan, space: Space, side: str) -> Hardware:
@@ -107,14 +108,19 @@ def pooled(plan: Plan, space: Space) -> Pooled:
         found = blocks.block(plan, _designs(plan, space, chosen))
         capacity, rate = found.pool_capacity, found.pool_write_rate
         bandwidth = np.maximum(bandwidth, found.pool_bandwidth)
-    formats = np.indices((len(levers["weight_dtype"]), len(levers["kv_dtype"])))
-    chosen = dict(zip(("weight_dtype", "kv_dtype"), formats.reshape(2, -1), strict=True))
+    formats = np.indices([len(levers[name]) for name in judged(space)])
+    chosen = dict(zip(judged(space), formats.reshape(len(formats), -1), strict=True))
     quality = blocks.block(plan, _designs(plan, space, chosen)).quality
     slacks = blocks.required(plan.problem, {"quality": quality}).values()
     bad = np.any([slack < 0 for slack in slacks], axis=0) if slacks else np.zeros(quality.shape, dtype=bool)
     return Pooled(
         capacity.reshape(shape), bandwidth.reshape(shape), rate.reshape(shape), bad.reshape(formats.shape[1:])
     )
+
+
+def judged(space: Space) -> tuple[str, ...]:
+    """Levers of a space that accuracy depends on."""
+    return tuple(name for name in ("weight_dtype", "kv_dtype", *LEVERS) if name in space.names)
 
 
 def _row(plan: Plan, choice: object) -> int:

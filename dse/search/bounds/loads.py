@@ -47,8 +47,8 @@ class ClassLoad(NamedTuple):
     """Longest context that must fit once [tok]."""
 
 
-def class_load(plan: Plan, agent: int, kv_token: float) -> ClassLoad:
-    """Bounds of one class at one width of the KV."""
+def class_load(plan: Plan, agent: int, kv_token: float, ratio: float = 1.0) -> ClassLoad:
+    """Bounds of one class at one width of the KV [B/tok], compressed at most ``ratio`` times on its way."""
     item, near, limit = plan.classes[agent], plan.operation.affinity, plan.operation.utilisation
     shape = item.shape
     moments, curves = shape.moments, shape.curves
@@ -59,7 +59,8 @@ def class_load(plan: Plan, agent: int, kv_token: float) -> ClassLoad:
     least, most = float(tokens.min()), float(tokens.max())
     fresh, output = moments.fresh + least, moments.output
     moved = max(fresh, moments.cached - float(most_later[split]))
-    scale = kv_token / limit
+    sent = kv_token / ratio
+    scale = sent / limit
     pool = serving.pool_tokens(moments.cached, moments.fresh, output)
     grid = near * shape.atoms.weight + (1 - near) * shape.atoms.weight[:1]
     return ClassLoad(
@@ -73,8 +74,8 @@ def class_load(plan: Plan, agent: int, kv_token: float) -> ClassLoad:
         scale * max(moments.cached + moments.fresh, output),
         (scale * float(pool[0]), scale * float(pool[1])),
         scale * (fresh + output),
-        kv_token * (fresh + output),
-        scale * (moments.cached + moments.fresh + most + output),
+        sent * (fresh + output),
+        kv_token / limit * (moments.cached + moments.fresh + most + output),
         np.unique(grid, axis=0),
         item.load.tail_context,
     )

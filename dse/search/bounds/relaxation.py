@@ -14,9 +14,10 @@ import numpy as np
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.physics.cost import SECONDS_PER_HOUR
 from dse.search.bounds.boxes import Boxes, Columns
-from dse.search.bounds.cells import COLOCATED, MODES, OFFLOADED, SEPARATE, Cells, Ranges
+from dse.search.bounds.cells import COLOCATED, MODES, OFFLOADED, SEPARATE, Cells, Range, Ranges
 from dse.search.bounds.hardware import Hardware
 from dse.search.bounds.sets import Sets
+from dse.search.scoring.techniques import KERNEL, KV, SUMS
 
 PRICED = ("topology", "memory_scale", "host_memory")
 """Levers of one pool with a price."""
@@ -84,6 +85,7 @@ class Relaxation:
             boxes,
             *(f"{name}.{lever}" for name in ("prefill", "decode") for lever in PRICED),
             *("optical_bandwidth", "weight_dtype", "kv_dtype", "draft_length", "pool.technology", "pool.capacity"),
+            *(SUMS, KERNEL, KV),
         )
         sizes = [self._sizes(boxes, side) for side in range(2)]
         owner = np.repeat(np.arange(len(boxes)), sizes[0] * sizes[1])
@@ -158,7 +160,7 @@ class Pairs:
     def _look_up(self) -> None:
         """Cells of every pair, stacked; pairs share most of them."""
         cells, keys, mode = self.cells, self.keys, self.mode
-        formats = keys[:, 16:24]
+        formats = keys[:, [*range(16, 24), *range(28, 32)]]
         prefill = np.column_stack([keys[:, 1], keys[:, 4:8], formats])
         decode = np.column_stack([keys[:, 2:4], self.pool.present, keys[:, 10:14], formats])
         distinct, self.prefill_at = np.unique(prefill, axis=0, return_inverse=True)
@@ -239,10 +241,10 @@ class Floors(NamedTuple):
 
 def _floors(pairs: Pairs, agent: int) -> Floors:
     """What links need, whatever the mapping; a pool's port is shared with the other pool where it is optical."""
-    pool, (low, high) = pairs.pool, pairs.keys[:, 20:22].T
-    loads = {(a, b): _least(pairs.cells, agent, a, b) for a, b in set(zip(low.tolist(), high.tolist(), strict=True))}
+    pool, ranges = pairs.pool, [tuple(row) for row in pairs.keys[:, [20, 21, 32, 33]].tolist()]
+    loads = {key: _least(pairs.cells, agent, key[:2], key[2:]) for key in set(ranges)}
     load: dict[str, FloatArray] = {
-        name: np.array([loads[key][name] for key in zip(low.tolist(), high.tolist(), strict=True)])
+        name: np.array([loads[key][name] for key in ranges])
         for name in ("between", "whole", "first_pool", "second_pool", "spilled", "written")
     }
     spill = np.where(pool.certain, np.maximum(load["spilled"] / pool.bandwidth, load["written"] / pool.write_rate), 0.0)
@@ -267,9 +269,9 @@ def _floors(pairs: Pairs, agent: int) -> Floors:
     )
 
 
-def _least(cells: Cells, agent: int, low: int, high: int) -> dict[str, float]:
-    """Least of every floor over KV formats, per task."""
-    loads = [cells.load(agent, kv) for kv in range(low, high)]
+def _least(cells: Cells, agent: int, formats: Range, coders: Range) -> dict[str, float]:
+    """Least of every floor over KV formats and their codings, per task."""
+    loads = [cells.load(agent, kv, coder) for kv in range(*formats) for coder in range(*coders)]
     scale = loads[0].scale
     found: dict[str, Any] = {
         name: min(getattr(load, name) for load in loads) for name in ("between", "whole", "spilled", "written")
@@ -279,7 +281,7 @@ def _least(cells: Cells, agent: int, low: int, high: int) -> dict[str, float]:
 
 
 def _ranges(row: list[int]) -> Ranges:
-    return Ranges(*((row[i], row[i + 1]) for i in range(0, 12, 2)))
+    return Ranges(*((row[i], row[i + 1]) for i in range(0, len(row), 2)))
 
 
 def _prices(relaxation: Relaxation, side: Hardware, name: int, kinds: IntArray, ranges: IntArray) -> FloatArray:

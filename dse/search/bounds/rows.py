@@ -14,6 +14,7 @@ from dse.search.scoring.phases import DecodeTable, PrefillTable
 from dse.search.scoring.plan import Plan, TableKey
 from dse.search.scoring.rows import Rows
 from dse.search.scoring.sides import DecodeSide
+from dse.search.scoring.techniques import KERNEL, SUMS
 
 LOOSE = 1 + 1e-9
 """A slack is called violated beyond rounding only."""
@@ -170,7 +171,7 @@ def prefill_levels(plan: Plan, agent: int, load: ClassLoad, rows: PrefillRows, t
 
 
 def table_key(plan: Plan, agent: int, side: str, place: tuple[int, int, float], formats: Sequence[int]) -> TableKey:
-    """Key of a phase table: device, interconnect and light, choices of weight format, KV format and draft length."""
+    """Key of a phase table: device, interconnect and light, choices of the formats, the draft and the techniques."""
     levers = plan.problem.levers
     device, topology, light = place
     return TableKey(
@@ -181,4 +182,6 @@ def table_key(plan: Plan, agent: int, side: str, place: tuple[int, int, float], 
         str(levers["weight_dtype"][formats[0]]),
         str(levers["kv_dtype"][formats[1]]),
         int(levers["draft_length"][formats[2]]),
+        False,
+        *(str(plan.problem.choices(name)[row]) for name, row in zip((SUMS, KERNEL), formats[3:], strict=True)),
     )

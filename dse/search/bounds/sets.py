@@ -7,6 +7,7 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.search.bounds.cells import COLOCATED, OFFLOADED, Cells, Ranges
 from dse.search.bounds.hardware import Hardware
+from dse.search.scoring.techniques import KERNEL, SUMS
 
 SUMMED = 3
 """Levers of a pool over which sound choices are summed: topology, memory, host memory."""
@@ -74,9 +75,10 @@ class Sets:
         """(2, classes) least cost and energy of one kind over all choices of the other levers."""
         if kind[0] < 0:
             return np.ones((2, len(self.cells.classes)))
-        levers = self.cells.plan.problem.levers
-        names = (f"{self.name}.topology", f"{self.name}.memory_scale", "optical_bandwidth")
-        at = Ranges(*((0, len(levers[name])) for name in (*names, "weight_dtype", "kv_dtype", "draft_length")))
+        problem = self.cells.plan.problem
+        own = (f"{self.name}.topology", f"{self.name}.memory_scale", "optical_bandwidth")
+        names = (*own, "weight_dtype", "kv_dtype", "draft_length", SUMS, KERNEL)
+        at = Ranges(*((0, len(problem.choices(name))) for name in names))
         prices = [np.where(self.side.doomed, np.inf, table) for table in (self.side.hourly, self.side.power)]
         one, other = ([float(price[k].min()) if k >= 0 else 0.0 for price in prices] for k in kind)
         if self.name == "prefill":

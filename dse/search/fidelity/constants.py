@@ -82,7 +82,9 @@ def from_file(file: CalibrationFile) -> Constants:
         for name in ("linear", "attention", "experts")
     }
     calibration = Calibration(
-        **curves,
+        linear=curves["linear"],
+        attention=curves["attention"],
+        experts=curves["experts"],
         network=NetworkConstants(**rows["network"]),
         overhead=Overheads(**rows["overhead"]),
         mask_tokens=file.mask_tokens,

@@ -7,8 +7,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from getpass import getuser
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,12 @@ from dse.facts.errors import Mistake, SpecError
 
 LOCK = ".lock"
 """File that is locked; its text says who holds it, the lock itself goes with the process."""
+
+PATIENCE = 5.0
+"""Seconds within which the workers of a process that died have gone."""
+
+GLANCE = 0.05
+"""Seconds between two looks whether they have."""
 
 _asked = threading.Event()
 """Whether this process was told to stop."""
@@ -34,11 +41,11 @@ def locked(folder: Path, signed: bool = True) -> Iterator[None]:
     except OSError as error:
         raise _refused(folder, f"cannot be locked: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(descriptor)
     except OSError:
         owner = _read(descriptor)
         os.close(descriptor)
-        raise _refused(folder, f"another process is working on this run: {owner}") from None
+        raise _refused(folder, f"another process is working on this run: {_named(owner)}") from None
     _held.add(descriptor)
     try:
         if signed:
@@ -47,6 +54,31 @@ def locked(folder: Path, signed: bool = True) -> Iterator[None]:
     finally:
         _held.discard(descriptor)
         os.close(descriptor)
+
+
+def _take(descriptor: int) -> None:
+    """Lock a file; where its owner is dead, wait for the worker that it was just forking to give back its copy."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= until or not _dead(_read(descriptor)):
+                raise
+        time.sleep(GLANCE)
+
+
+def _dead(owner: Mapping[str, Any]) -> bool:
+    """Whether the process that signed for a lock was of this machine and is no more."""
+    if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
+        return False
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def taken(folder: Path) -> bool:
@@ -73,12 +105,13 @@ def graceful() -> Iterator[None]:
         yield
         return
     _asked.clear()
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    handler = partial(_stop, os.getpid())
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
         _asked.clear()
 
 
@@ -88,7 +121,12 @@ def heed() -> None:
         raise KeyboardInterrupt
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(chief: int, number: int, frame: FrameType | None) -> None:
+    """Ask the process to stop; a worker that was forked a moment ago leaves Ctrl-C to it and goes in silence."""
+    if os.getpid() != chief:
+        if number == signal.SIGTERM:
+            os._exit(1)
+        return
     _asked.set()
     raise KeyboardInterrupt
 
@@ -108,13 +146,21 @@ def _owner() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "user": user, "since": time.time()}
 
 
-def _read(descriptor: int) -> str:
-    """Owner of a lock in words."""
+def _read(descriptor: int) -> dict[str, Any]:
+    """What the owner of a lock has written; nothing where it has not come to that."""
     try:
         owner = json.loads(os.pread(descriptor, 1000, 0))
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _named(owner: Mapping[str, Any]) -> str:
+    """Owner of a lock in words."""
+    try:
         age = max(time.time() - float(owner["since"]), 0.0)
         return f"process {owner['pid']} of {owner['user']} on {owner['host']}, for {_span(age)}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return "a process that has just begun"
 
 

@@ -1,4 +1,4 @@
-"""Multi-fidelity: the analytic search screens, a program of the user scores the promising rows of its front.
+"""Multi-fidelity: the analytic search screens, a program or the replay scores the promising rows of its front.
 
 The two fidelities never mix: front.csv stays what the model says, external.csv puts both side by side, and
 external.jsonl keeps every answer as it came, so that a run that is continued asks for none twice.
@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -38,9 +39,14 @@ def promising(front: ParetoSet, count: int) -> np.ndarray:
     return np.sort(np.array(list(dict.fromkeys([*picked, *even.tolist()]))[:count]))
 
 
+def command(stated: External, study: Path) -> tuple[str, ...]:
+    """What is started: the program of the user, or this package's replay of the study of a run."""
+    return stated.command or (sys.executable, "-m", "dse.cli", "replay", "--serve", str(study))
+
+
 def score(found: Run, stated: External, workers: int) -> dict[str, Any]:
     """Score the promising rows of a run by the program; returned is what the summary says of it."""
-    program = Program(stated.command, stated.timeout, stated.retries)
+    program = Program(command(stated, found.folder / run.PROBLEM), stated.timeout, stated.retries)
     front = found.front()
     rows = promising(front, stated.promising)
     wanted = tuple(goal.name for goal in found.question.goals)
@@ -55,7 +61,7 @@ def score(found: Run, stated: External, workers: int) -> dict[str, Any]:
         _noted(found.folder / ANSWERS, candidate["id"], got)
     answers = [known[candidate["id"]] for candidate in asked]
     run.write_atomic(found.folder / TABLE, _table(front, rows, answers).encode())
-    return _facts(front, rows, answers, len(fresh))
+    return {"by": "program" if stated.command else "replay"} | _facts(front, rows, answers, len(fresh))
 
 
 def recalled(path: Path) -> dict[str, Answer]:

@@ -135,7 +135,7 @@ def _settled(folder: Path) -> None:
 def swept(folder: Path) -> None:
     """Remove what processes that died were writing; only the owner of the folder may, islands have their own."""
     for path in (*folder.glob(".*"), *folder.glob("topologies/.*")):
-        if _DRAFT.fullmatch(path.name) and path.is_file():
+        if _DRAFT.fullmatch(path.name) and (path.is_file() or path.is_symlink()):  # a link may have lost its file
             path.unlink(missing_ok=True)
 
 

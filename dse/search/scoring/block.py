@@ -12,6 +12,7 @@ from dse.facts.topology.reduce import tier_bandwidths
 from dse.search.axes import Designs
 from dse.search.scoring import supply
 from dse.search.scoring.plan import NATIVE, NONE, Plan
+from dse.search.scoring.techniques import LEVERS, recovery
 
 OPTICAL_LINK = "ayar_labs_teraphy_gen3"
 """Catalog link whose energy the optical ports have: an optical I/O chiplet."""
@@ -60,6 +61,8 @@ class Block(NamedTuple):
     weight_dtype: IntArray
     kv_dtype: IntArray
     draft_length: IntArray
+    techniques: dict[str, IntArray]
+    """Choice of each lever of techniques."""
     quality: FloatArray
     device_power: FloatArray
     domain_power: FloatArray
@@ -110,6 +113,7 @@ def block(plan: Plan, designs: Designs) -> Block:
         _index(designs, "weight_dtype"),
         _index(designs, "kv_dtype"),
         _index(designs, "draft_length"),
+        {name: _index(designs, name) for name in LEVERS},
         known["quality"],
         known["device_power"],
         known["domain_power"],
@@ -267,11 +271,14 @@ def _shared(plan: Plan, prefill: Side, decode: Side) -> IntArray:
 
 
 def _quality(plan: Plan, designs: Designs) -> FloatArray:
-    """Accuracy kept by the number formats, the worst class [percent of the release]."""
+    """Accuracy kept by the number formats, the worst class, and by the techniques [percent of the release]."""
     weights = [str(choice) for choice in plan.problem.levers["weight_dtype"]]
     caches = [str(choice) for choice in plan.problem.levers["kv_dtype"]]
     table = np.array([[min(_kept(item.agent.model, w, k) for item in plan.classes) for k in caches] for w in weights])
-    return np.asarray(table[_index(designs, "weight_dtype"), _index(designs, "kv_dtype")])
+    formats = table[_index(designs, "weight_dtype"), _index(designs, "kv_dtype")]
+    chosen = [(plan.problem.choices(name), _index(designs, name)) for name in LEVERS]
+    parts = (np.asarray([recovery(plan.problem, str(name)) for name in names])[index] for names, index in chosen)
+    return np.asarray(np.prod([formats, *(part / 100 for part in parts)], axis=0))
 
 
 def _kept(model: Model, weight: Any, cache: Any) -> float:

@@ -13,6 +13,7 @@ from dse.search.scoring.plan import Plan, TableKey
 from dse.search.scoring.points import PointColumns, evaluate_points
 from dse.search.scoring.rows import Rows, gathered, paired, undominated
 from dse.search.scoring.sides import HOME, DecodeSide, Pool, PrefillSide, Setting
+from dse.search.scoring.techniques import KERNEL, KV, SUMS, kv_coding
 
 BATCH = 2048
 """Serving points scored at once, so that their steps (some 96 atoms each) stay in the cache."""
@@ -99,6 +100,7 @@ def setting(plan: Plan, block: Block, agent: int, found: Candidates, index: IntA
     """Some serving points of one class with everything their score depends on."""
     left, right, home = found.prefill.take(index), found.decode.take(index), found.home[index]
     design = left.design
+    kv, codec = kv_tokens(plan, block, agent)
     return Setting(
         plan.classes[agent].shape,
         prefill_side(plan, block, agent, found.prefill_store, left, home == HOME["prefill"]),
@@ -106,14 +108,20 @@ def setting(plan: Plan, block: Block, agent: int, found: Candidates, index: IntA
         pool(block, design),
         home,
         block.colocated[design],
-        kv_tokens(plan, block, agent)[design],
+        kv[design],
+        codec[design],
         plan.operation,
     )
 
 
-def kv_tokens(plan: Plan, block: Block, agent: int) -> FloatArray:
-    """KV of one token of a class, not sharded, on every design [B/tok]."""
-    return np.asarray([plan.kv_token(agent, str(choice)) for choice in plan.problem.levers["kv_dtype"]])[block.kv_dtype]
+def kv_tokens(plan: Plan, block: Block, agent: int) -> tuple[FloatArray, FloatArray]:
+    """KV of one token of a class as links hold it, not sharded, on every design [B/tok]; its codec [s/B]."""
+    formats = [str(choice) for choice in plan.problem.levers["kv_dtype"]]
+    coders = [str(choice) for choice in plan.problem.choices(KV)]
+    codings = [[kv_coding(plan.problem, coder, own) for coder in coders] for own in formats]
+    ratio, codec = np.moveaxis(np.asarray(codings), 2, 0)[:, block.kv_dtype, block.techniques[KV]]
+    whole = np.asarray([plan.kv_token(agent, own) for own in formats])[block.kv_dtype]
+    return whole / ratio, codec
 
 
 def class_points(plan: Plan, block: Block, agent: int) -> ClassPoints:
@@ -134,28 +142,30 @@ def scored(plan: Plan, block: Block, agent: int, found: Candidates) -> ClassPoin
 
 def _keys(plan: Plan, block: Block, agent: int, phase: str) -> tuple[list[TableKey], IntArray]:
     """Tables that one pool of a block needs, and which of them each device type of a design uses."""
-    levers, side = plan.problem.levers, block.prefill if phase == "prefill" else block.decode
+    problem, side = plan.problem, block.prefill if phase == "prefill" else block.decode
     used = side.device >= 0
     lit = plan.lit(phase)[side.device, side.topology[:, None]]
     light, shade = np.unique(np.where(lit, block.optical_bandwidth[:, None], 0.0), return_inverse=True)
     moved = (block.offloaded & (phase == "decode")).astype(np.int64)
-    names = (f"{phase}.topology", "weight_dtype", "kv_dtype", "draft_length")
-    columns = (side.topology, block.weight_dtype, block.kv_dtype, block.draft_length)
+    names = (f"{phase}.topology", "weight_dtype", "kv_dtype", "draft_length", SUMS, KERNEL)
+    columns = (
+        *(side.topology, block.weight_dtype, block.kv_dtype, block.draft_length),
+        *(block.techniques[SUMS], block.techniques[KERNEL]),
+    )
     code = (side.device * light.size + shade.reshape(side.device.shape)) * 2 + moved[:, None]
     for name, column in zip(names, columns, strict=True):
-        code = code * len(levers[name]) + column[:, None]
+        code = code * len(problem.choices(name)) + column[:, None]
     first, inverse = np.unique(code[used], return_index=True, return_inverse=True)[1:]
     design, option = (where[first] for where in np.nonzero(used))
     keys = []
     for row, kind in zip(design.tolist(), option.tolist(), strict=True):
-        topology, weight, cache, draft = (
-            levers[name][int(column[row])] for name, column in zip(names, columns, strict=True)
+        topology, weight, cache, draft, sums, kernel = (
+            problem.choices(name)[int(column[row])] for name, column in zip(names, columns, strict=True)
         )
         light_here = float(block.optical_bandwidth[row]) if lit[row, kind] else 0.0
         device = plan.devices[int(side.device[row, kind])]
-        keys.append(
-            TableKey(agent, device, str(topology), light_here, str(weight), str(cache), int(draft), bool(moved[row]))
-        )
+        formats = (str(weight), str(cache), int(draft), bool(moved[row]), str(sums), str(kernel))
+        keys.append(TableKey(agent, device, str(topology), light_here, *formats))
     table = np.full(side.device.shape, -1, dtype=np.int64)
     table[used] = inverse.ravel()
     return keys, table

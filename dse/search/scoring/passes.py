@@ -33,14 +33,16 @@ def model_shape(model: Model) -> Shape:
     return shape(**model.model_dump())
 
 
-def precision(weight: str, expert: str, kv: str) -> demand.Precision:
+def precision(weight: str, expert: str, kv: str, score: float = 0.0) -> demand.Precision:
     """Widths of a set of formats; activations keep two bytes unless the weights are computed narrower.
+
+    ``score`` is what of an attention score passes through memory [B].
 
     >>> precision("fp8", "fp4", "bf16").activation
     1.0
     """
     width = WIDTH[weight]
-    return demand.Precision(width, WIDTH[expert], WIDTH[kv], max(width, 1.0))
+    return demand.Precision(width, WIDTH[expert], WIDTH[kv], max(width, 1.0), score=score)
 
 
 def compute_rate(device: Accelerator, dtype: str) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import numpy as np
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.agents import Agent
 from dse.facts.atoms import BROKEN, FIRST
+from dse.facts.levers import FUSED
 from dse.facts.problem import Problem
 from dse.facts.topology.network import load_topology, native
 from dse.facts.topology.reduce import Coefficients, reduce
@@ -20,7 +21,7 @@ from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
 from dse.physics.work import ledger
 from dse.search.fidelity.constants import constants
-from dse.search.scoring import mappings, passes, phases, supply
+from dse.search.scoring import mappings, passes, phases, supply, techniques
 from dse.search.scoring.loads import Load
 from dse.search.scoring.sides import ClassShape, Operation
 
@@ -50,6 +51,8 @@ class TableKey(NamedTuple):
     kv_dtype: str
     draft_length: int
     attention_elsewhere: bool = False
+    activation_compression: str = NONE
+    attention_kernel: str = FUSED
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +173,7 @@ class Plan:
 
     def _timed(self, phase: str, key: TableKey, site: phases.Site, asked: Callable[[], phases.Asked]) -> phases.Alone:
         """Passes of a device type but for their messages, made at the first call: all topologies share them."""
-        wanted = (phase, key.agent, key.weight_dtype, key.kv_dtype, key.draft_length)
+        wanted = (phase, key.agent, key.weight_dtype, key.kv_dtype, key.draft_length, key.attention_kernel)
         if wanted not in self._asked:
             self._asked[wanted] = asked()
         held = (*wanted, key.device)
@@ -205,11 +208,13 @@ class Plan:
         )
         return phases.Site(
             plan.model,
-            passes.precision(weight, expert, key.kv_dtype),
+            passes.precision(
+                weight, expert, key.kv_dtype, techniques.score_width(self.problem, key.attention_kernel)
+            ),
             passes.supply(device, weight, expert, key.kv_dtype),
             network,
             largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve,
-            self.calibration,
+            techniques.constants(self.problem, self.calibration, key.activation_compression, key.attention_kernel),
             reach,
         )
 

@@ -84,10 +84,11 @@ def standing(at: Setting, held: Kept) -> Standing:
     """Device time, cost, energy and token times of serving points whose retention is known."""
     active = _active_memory(at)
     work, links = _work(at, held), _links(at, held)
-    prefill_seconds = np.where(at.colocated, 0.0, np.maximum(work.prefill, links.prefill))
-    own = work.decode * active.step_time / at.decode.step_time + work.append
+    prefill_seconds = np.where(at.colocated, 0.0, np.maximum(work.prefill + links.prefill_coding, links.prefill))
+    beside = work.append + links.decode_coding
+    own = work.decode * active.step_time / at.decode.step_time + beside
     decode_seconds = np.maximum(own, links.decode)
-    share = np.minimum(at.operation.utilisation * work.append / decode_seconds, 0.99)
+    share = np.minimum(at.operation.utilisation * beside / decode_seconds, 0.99)
     tpot_full = serving.shared_pass_time(active.step_time_full, share)
     steps = at.shape.steps
     prefill_cost = cost.task_cost(steps * prefill_seconds, at.prefill.hourly)
@@ -210,6 +211,9 @@ class _Links(NamedTuple):
 
     prefill: FloatArray
     decode: FloatArray
+    prefill_coding: FloatArray
+    """Of the devices themselves: compressing and restoring what crosses them."""
+    decode_coding: FloatArray
 
 
 def _links(at: Setting, held: Kept) -> _Links:
@@ -226,7 +230,8 @@ def _links(at: Setting, held: Kept) -> _Links:
     between = scale * np.maximum(forth, back)
     host = scale * np.maximum(held.host_tokens, fresh + output)
     spill = scale * np.maximum(held.pool_tokens, fresh + output)
-    pooled = scale * serving.pool_tokens(cached, fresh, output)
+    tokens = serving.pool_tokens(cached, fresh, output)
+    pooled = scale * tokens
     on_prefill, on_pool = at.at_home("prefill"), at.at_home("shared")
 
     def pool_time(owner: BoolArray, through: FloatArray) -> FloatArray:
@@ -244,11 +249,19 @@ def _links(at: Setting, held: Kept) -> _Links:
         network = np.where(at.pool.shares_port, transfer + pool, np.maximum(transfer, pool))
         return np.maximum(network, host)
 
+    lower = fresh + output + held.host_tokens + held.pool_tokens
+
+    def coding(owner: BoolArray, capacity: FloatArray, through: FloatArray) -> FloatArray:
+        below = owner & ((capacity > 0) | (at.pool.capacity > 0))
+        return scale * at.codec * np.where(on_pool, through, forth + back + np.where(below, lower, 0))
+
     prefill_host = host_time(on_prefill, at.prefill.host_bytes, at.prefill.host_bandwidth)
     decode_host = host_time(on_decode, at.decode.host_bytes, at.decode.host_bandwidth)
     return _Links(
         ports(between / at.prefill.bandwidth, pool_time(on_prefill, pooled[0]), prefill_host),
         ports(between / at.decode.bandwidth, pool_time(on_decode, pooled[1]), decode_host),
+        coding(on_prefill, at.prefill.host_bytes, tokens[0]),
+        coding(on_decode, at.decode.host_bytes, tokens[1]),
     )
 
 

@@ -98,7 +98,7 @@ def drafted(plan: Plan, block: Block, agent: int) -> Draft:
     rows = _twice(pairs.decode)
     decode = classes.decode_side(plan, block, agent, pairs.decode_store, rows, np.arange(rows.design.size) % 2 == 1)
     design, shape = pairs.prefill.design[pairs.left], plan.classes[agent].shape
-    kv = classes.kv_tokens(plan, block, agent)
+    kv, codec = classes.kv_tokens(plan, block, agent)
 
     def setting(points: IntArray) -> Setting:
         mine, home = design[points], pairs.home[points]
@@ -111,6 +111,7 @@ def drafted(plan: Plan, block: Block, agent: int) -> Draft:
             home,
             block.colocated[mine],
             kv[mine],
+            codec[mine],
             plan.operation,
         )
 

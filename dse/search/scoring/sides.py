@@ -143,7 +143,9 @@ class Setting(NamedTuple):
     colocated: BoolArray
     """Whether the decode pool prefills too, so that the prefill half is a placeholder."""
     kv_token: FloatArray
-    """KV of one token, not sharded [B/tok]."""
+    """KV of one token as links and the tiers below HBM hold it, not sharded [B/tok]."""
+    codec: FloatArray
+    """Time of one device to compress or restore it, per byte of `kv_token` [s/B]."""
     operation: Operation
 
     def at_home(self, name: str) -> BoolArray:

@@ -226,9 +226,10 @@ def first_token_line(at: Setting, *, warm: bool) -> Line:
     prefill, decode = at.prefill, at.decode
     appends = at.at_home("append_on_decode")
     here = at.colocated | appends if warm else at.colocated
-    link = np.minimum(prefill.bandwidth * prefill.rank_devices, decode.bandwidth * decode.rank_devices)
+    coded = [serving.coded_bandwidth(part.bandwidth, at.codec) for part in (prefill, decode, at.pool)]
+    link = np.minimum(coded[0] * prefill.rank_devices, coded[1] * decode.rank_devices)
     crosses = at.at_home("prefill") | at.at_home("decode") | (appends & (not warm))
-    pool = np.maximum(at.pool.bandwidth, 1.0) * np.minimum(prefill.rank_devices, decode.rank_devices)
+    pool = np.maximum(coded[2], 1.0) * np.minimum(prefill.rank_devices, decode.rank_devices)
     elsewhere = np.where(at.at_home("prefill"), prefill.pinned_time, prefill.pass_time)
     crossings = serving.pool_tokens(1.0, 0.0, 0.0).sum()
     moved = np.where(crosses, at.kv_token / link, 0.0)
@@ -272,4 +273,5 @@ def _restore_rate(at: Setting, kept: Kept) -> FloatArray:
     on_prefill = at.home == HOME["prefill"]
     devices = np.where(on_prefill, at.prefill.rank_devices, at.decode.rank_devices)
     host = np.where(on_prefill, at.prefill.host_bandwidth, at.decode.host_bandwidth)
-    return np.where(kept.from_pool > 0, np.maximum(at.pool.bandwidth, 1.0), host) * devices
+    rate = np.where(kept.from_pool > 0, np.maximum(at.pool.bandwidth, 1.0), host)
+    return serving.coded_bandwidth(rate, at.codec) * devices

@@ -17,6 +17,9 @@ from dse.search import pareto
 NEAR = 0.02
 """A design within this of the front in every objective is almost Pareto [1]."""
 
+ROBUST = 0.5
+"""A design that stays on the front in at least this share of the samples of what is not known gets a ring [1]."""
+
 SIZE = (900.0, 330.0)
 """Usual size of the plot [pixels]."""
 
@@ -61,6 +64,8 @@ class Map:
     """Feasible designs in the density."""
     source: str
     """Where they come from."""
+    robust: tuple[int, ...]
+    """Places in the table of the designs that get a ring."""
 
 
 def data(scene: Scene) -> Map:
@@ -78,7 +83,14 @@ def data(scene: Scene) -> Map:
         close = np.flatnonzero((gap > 0) & (gap <= np.log10(1 + NEAR)))
         near = points[close[:: -(-len(close) // MOST_NEAR)]] if len(close) else near
         density, edges = _density(points)
-    return Map(scene.note, table, x, y, colour, near, density, edges, len(scores), source)
+    return Map(scene.note, table, x, y, colour, near, density, edges, len(scores), source, ringed(scene))
+
+
+def ringed(scene: Scene) -> tuple[int, ...]:
+    """Places in the table of the designs that mostly stay on the front."""
+    own = scene.robustness
+    shares = dict(zip(own.rows, own.front.tolist(), strict=True))
+    return tuple(place for place, row in enumerate(scene.rows.tolist()) if shares.get(row, 0.0) >= ROBUST)
 
 
 def axes(table: Table) -> tuple[Measure, Measure, Measure]:
@@ -132,6 +144,8 @@ def figure(own: Map) -> Figure:
             )
         )
     made.add_trace(_front(own))
+    if own.robust:
+        made.add_trace(_rings(own))
     made.add_trace(_stars(own))
     log = {item.key: style.logarithmic(own.table.values[item.key]) for item in (own.x, own.y)}
     return style.dressed(
@@ -250,6 +264,25 @@ def _front(own: Map) -> go.Scatter:
         hovertemplate="%{text}<extra></extra>",
         name="Pareto designs",
         meta={"role": "front"},
+    )
+
+
+def _rings(own: Map) -> go.Scatter:
+    values = own.table.values
+    return go.Scatter(
+        x=[values[own.x.key][place] for place in own.robust],
+        y=[values[own.y.key][place] for place in own.robust],
+        mode="markers",
+        marker={
+            "symbol": "circle-open",
+            "size": 13,
+            "color": style.PALETTE["purple"],
+            "line": {"width": 1.5},
+        },
+        customdata=list(own.robust),
+        name=f"on the front in {100 * ROBUST:.0f} % of the samples and more",
+        hoverinfo="skip",
+        meta={"role": "robust"},
     )
 
 

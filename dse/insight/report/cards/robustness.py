@@ -9,7 +9,7 @@ from dse.insight import wording
 from dse.insight.decision import robustness
 from dse.insight.report import markup, style
 from dse.insight.report.card import Card
-from dse.insight.runs import Opened
+from dse.insight.report.scene import Scene
 
 KEY = "robustness"
 
@@ -36,9 +36,9 @@ class Shares:
     """Balanced designs among the robust ones."""
 
 
-def data(opened: Opened) -> Shares:
+def data(scene: Scene) -> Shares:
     """Shares of the lettered and the robust balanced designs."""
-    own = robustness.robustness(opened)
+    opened, own = scene.opened, scene.robustness
     knees = robustness.robust_knees(opened, own)
     letters = {pick.row: pick.letter for pick in opened.picks}
     rows = list(dict.fromkeys([*letters, *knees]))
@@ -90,9 +90,9 @@ def figure(own: Shares) -> Figure:
     )
 
 
-def card(opened: Opened) -> Card:
+def card(scene: Scene) -> Card:
     """Card of robustness."""
-    own = data(opened)
+    own = data(scene)
     header = ("", "design", "feasible %", "on front %", "behind %", f"{own.metric} p10", "p50", "p90")
     rows = [
         (name, line, f"{fine:.0f}", f"{leads:.0f}", f"{behind:.1f}", *(wording.cell(end) for end in ends))

@@ -11,10 +11,9 @@ from dse.insight.paths import words
 from dse.insight.report import markup, style
 from dse.insight.report.card import Card
 from dse.insight.runs import Opened
-from dse.insight.sensitivity.breakeven import Breakeven, Span, breakeven
+from dse.insight.sensitivity.breakeven import Breakeven
 from dse.insight.sensitivity.breakeven_text import answers, fixed
-from dse.insight.sensitivity.choices import choice, sides
-from dse.insight.sensitivity.questions import asked
+from dse.insight.sensitivity.questions import answer, asked
 from dse.insight.sensitivity.specifications import Specification, Specifications, specifications
 
 MOST = 16
@@ -22,9 +21,6 @@ MOST = 16
 
 KNEES = 5
 """Lettered designs in the table: two columns are the specification and the whole front."""
-
-CURVE, MAPPED = 13, 3
-"""Values of the break-even curve on the page, and those at which mappings are chosen anew."""
 
 QUESTION = "optics"
 """Break-even whose curve stands on the page, where the study has the lever."""
@@ -47,9 +43,7 @@ def data(opened: Opened) -> Data:
 def _curve(opened: Opened) -> Breakeven | None:
     if len(opened.problem.levers["optical_bandwidth"]) < 2:
         return None
-    wanted = asked(opened, QUESTION)[0]
-    own = choice(opened, wanted.choice)
-    return breakeven(sides(opened, own), own, wanted.path, Span(wanted.span.low, wanted.span.high, CURVE, MAPPED))
+    return answer(opened, asked(opened, QUESTION)[0])
 
 
 def figure(own: Data) -> Figure:
