@@ -115,7 +115,7 @@ def test_an_infeasible_study_names_the_nearest_design_and_what_would_do(folder):
     option = re.search(r'--set "agents\.coding\.slo\.tpot=([^"]+)"', text)
     assert option
     text = dse("explain", "last:nearest", "--results", "other", folder=folder, code=1)
-    assert "too little" in text
+    assert "missed by" in text
     assert "no step of 10 % lets a mapping of this design meet every target" in text
 
 

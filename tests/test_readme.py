@@ -48,3 +48,27 @@ def test_python_example_runs(tmp_path, monkeypatch):
 def test_every_link_to_a_file_of_the_package_exists():
     for path in re.findall(r"`((?:physics|facts|search|insight)/[\w/]+\.py)`", README):
         assert (ROOT / "dse" / path).exists(), path
+
+
+def guarantees() -> list[str]:
+    """Sentences of the section on what is guaranteed, without its introduction."""
+    section = re.search(r"\n## What is guaranteed\n(.*?)\n## ", README, re.DOTALL)
+    assert section
+    bullets = re.split(r"\n- ", section[1])[1:]
+    sentences = [re.split(r"(?<=[.)])\. |(?<=\.) (?=[A-Z])", " ".join(bullet.split())) for bullet in bullets]
+    return [sentence for parts in sentences for sentence in parts if sentence.strip()]
+
+
+def test_every_guarantee_names_tests_that_exist():
+    known = {
+        name
+        for folder in ("faults", "fuzz", "browser")
+        for path in (ROOT / "tests" / folder).glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert len(guarantees()) >= 10
+    for sentence in guarantees():
+        named = re.findall(r"`(test_\w+)(…?)`", sentence)
+        assert named, sentence
+        for name, cut in named:
+            assert any(test == name or (cut and test.startswith(name)) for test in known), name

@@ -78,6 +78,10 @@ def _runs(
     from dse.insight.runs import open_run
 
     one, two = (open_run(name, results) for name in (first, second))
+    for opened in (one, two):
+        if len(opened.front) == 0:
+            terminal.say(f"{opened.name} has no feasible design, so it has no front to compare")
+            raise typer.Exit(terminal.INFEASIBLE)
     found = insight.compare_runs(one, two)
     return found.json(), insight.sentences(found), insight.tables(found), _note(one, two)
 

@@ -25,9 +25,17 @@ SCHEMA_EXAMPLES = terminal.examples(
 Degree = Annotated[int, typer.Option(min=1, help="Degree of parallelism.")]
 Format = Annotated[str | None, typer.Option(help="Number format; that of the release by default.")]
 
-workload_app = typer.Typer(help="Make a class of agents from a trace.", no_args_is_help=True, rich_markup_mode=None)
+workload_app = typer.Typer(
+    help="Make a class of agents from a trace.",
+    epilog=TRACE_EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 model_app = typer.Typer(
-    help="Import a model from its published configuration.", no_args_is_help=True, rich_markup_mode=None
+    help="Import a model from its published configuration.",
+    epilog=MODEL_EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -52,6 +60,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict the time, work and footprint of single passes, over all devices unless a key says device."""
+    from dataclasses import replace
+
+    from dse.facts.errors import SpecError
     from dse.insight import forecast
 
     if csv is not None:
@@ -73,7 +84,11 @@ def predict(
         "weight_dtype": weight_dtype, "expert_dtype": expert_dtype, "kv_dtype": kv_dtype,
         "attention_dtype": attention_dtype,
     }  # fmt: skip
-    made = forecast.predict_rows([{key: str(value) for key, value in point.items() if value is not None}], "options")[0]
+    given = {key: str(value) for key, value in point.items() if value is not None}
+    try:
+        made = forecast.predict_rows([given], "dse predict")[0]
+    except SpecError as error:  # options have names, not lines
+        raise SpecError([replace(mistake, line=0, column=0) for mistake in error.mistakes]) from None
     if as_json:
         terminal.say_json(made)
     else:
@@ -82,18 +97,33 @@ def predict(
         raise typer.Exit(terminal.INFEASIBLE)
 
 
+PREDICTED = {
+    "seconds": ("time", "s"),
+    "flop": ("work", "FLOP"),
+    "bytes_moved": ("bytes moved", "B"),
+    "oi": ("OI", "FLOP/B"),
+    "cf_request_bytes": ("CF per request", "B"),
+    "cf_device_bytes": ("CF per device", "B"),
+    "weights_bytes": ("weights", "B"),
+    "kv_bytes": ("KV", "B"),
+}
+"""Figure of a prediction -> its name and unit on a screen."""
+
+
 def _say_prediction(made: dict[str, Any]) -> None:
+    """Figures, then the parts of the time, then what binds and whether it fits."""
     from dse.insight.wording import percent, quantity
 
-    units = {"seconds": "s", "flop": "FLOP", "oi": "FLOP/B"}
-    for key, value in made.items():
-        if isinstance(value, bool | str):
-            terminal.labelled(key, str(value).lower())
-        elif key.endswith("_s"):
-            share = percent(value / made["seconds"])
-            terminal.labelled(f"  {key.removesuffix('_s')}", f"{quantity(value, 's'):>9}  {share}", "dim")
-        else:
-            terminal.labelled(key.replace("_bytes", " bytes"), f"{quantity(value, units.get(key, 'B')):>9}")
+    for key, (name, unit) in PREDICTED.items():
+        if key in made:
+            terminal.labelled(name, f"{quantity(made[key], unit):>12}")
+        if key == "seconds":
+            for part in (part for part in made if part.endswith("_s")):
+                what = {"low_s": "two thirds of measured passes lie from here", "high_s": "to here"}.get(part, "")
+                shares = f"{quantity(made[part], 's'):>12}  {percent(made[part] / made['seconds']):>6}  {what}"
+                terminal.labelled(f"  {part.removesuffix('_s')}", shares.rstrip(), "dim")
+    terminal.labelled("bound", f"{made['bound']:>12}")
+    terminal.labelled("fits", f"{'yes' if made['fits'] else 'no':>12}")
 
 
 @workload_app.command("from-trace", epilog=TRACE_EXAMPLES)
@@ -127,7 +157,7 @@ def list_workloads(as_json: AsJson = False) -> None:
     workload(None, as_json)
 
 
-@model_app.command("import", epilog=MODEL_EXAMPLES)
+@model_app.command("import", epilog=MODEL_EXAMPLES, short_help="Import a model as an entry of a study.")
 def import_model(
     config: Annotated[Path, typer.Argument(help="config.json of Hugging Face, or its folder.")],
     out: Annotated[Path | None, typer.Option(help="YAML file to write; printed otherwise.")] = None,

@@ -119,6 +119,7 @@ def check(
 ) -> None:
     """Check a study without running it: all mistakes at once, the size of the space, the time it takes."""
     from dse.facts.problem import dump, load
+    from dse.insight.wording import percent
     from dse.search.ask import ask
 
     problem = load(study, overrides(changes))
@@ -139,7 +140,7 @@ def check(
     terminal.labelled("exhaustive", said)
     speed = f"{facts['designs_per_second']:,.0f} designs/s and core, first tables included"
     terminal.labelled("time", f"{_about(facts['seconds'])} on {facts['workers']} cores ({speed})")
-    terminal.labelled("feasible", f"{facts['feasible_share']:.0%} of {facts['sample']} sampled designs")
+    terminal.labelled("feasible", f"{percent(facts['feasible_share'])} of {facts['sample']} sampled designs")
     for sentence in facts["idle_levers"]:
         terminal.labelled("idle lever", sentence, "yellow")
     for sentence in facts["emptied_by"]:
@@ -236,6 +237,7 @@ def _report(problem: "Problem", found: "Run") -> None:
     from textwrap import wrap
 
     from dse.insight.runs import Opened
+    from dse.insight.wording import percent
 
     facts = found.summary
     parts = [
@@ -244,8 +246,8 @@ def _report(problem: "Problem", found: "Run") -> None:
         f"front {facts['front_size']:,} rows of {facts['front_designs']:,} designs",
         f"hypervolume {facts['hypervolume']:.3f} {facts['hypervolume_unit']}",
     ]
-    if "overhead_share" in facts:
-        parts.append(f"search and storage {facts['overhead_share']:.0%} of evaluation time")
+    if 0 < facts.get("overhead_share", 0) < 1:  # a run of a moment says nothing about it
+        parts.append(f"search and storage {percent(facts['overhead_share'])} of evaluation time")
     if facts.get("converged"):
         parts.append("converged")
     terminal.say("\n".join(wrap(" · ".join(parts), terminal.WIDTH)))
@@ -266,9 +268,10 @@ def _farewell(found: "Run", results: Path, page: str | None) -> None:
     facts = found.summary
     files = " · ".join([*(["report.html"] if page else []), "front.csv · summary.json · manifest.json"])
     terminal.labelled("written", f"{_short(found.folder, results)}   {files}", "dim")
-    name = f"{_short(found.folder, results)}"
+    name = _short(found.folder, results)
     if facts["interrupted"]:
-        terminal.labelled("resume", f"stopped by Ctrl-C; continue with: dse run --resume {name}", "yellow")
+        terminal.labelled("stopped", "by Ctrl-C; what was found is saved", "yellow")
+        terminal.labelled("go on", f"dse run --resume {name}", "dim")
     elif not facts["finished"]:
         terminal.labelled("go on", f"dse run --resume {name} --budget '+60 s'", "dim")
     if facts["feasible"]:
@@ -302,6 +305,6 @@ def show_front(opened: "Opened", rows: int | None) -> None:
     if len(front):
         wanted = [pick.row for pick in picks] if rows is None else list(range(min(rows, len(front))))
         terminal.say_table(table.front_table(opened.problem, front, wanted, picks))
-        if rows is None and len(front) > len(wanted):
-            terminal.say(f"     all {len(front)} rows: dse show front {opened.name} --rows {len(front)}", "dim")
+        if len(front) > len(wanted):
+            terminal.say(f"     all {len(front):,} rows: dse show front {opened.name} --rows {len(front)}", "dim")
         terminal.say()

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from dse.insight.runs import Opened
 
 app = typer.Typer(
-    help="Show a front, a catalog entry, a topology, a workload or the OI-CF table.",
+    help="Show a front, a design, the catalog, a topology, a workload or the OI-CF table.",
+    epilog=terminal.examples("dse show front last --robust", "dse show catalog accelerators"),
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -101,22 +102,30 @@ def design(
     levers = {key: wording.lever_word(key, value) for key, value in found.levers(row).items()}
     pairs = {**levers, **mapping_words(found, row)}
     for key, value in pairs.items():
-        terminal.say(f"  {key.replace('_', ' '):<34} {value}")
+        terminal.say(f"  {key:<34} {value}")
     terminal.say()
     for key, number in columns.items():
         terminal.say(f"  {wording.metric_name(key):<34} {wording.quantity(number, question.unit(key))}")
 
 
-@app.command(epilog=CATALOG_EXAMPLES)
+@app.command(epilog=CATALOG_EXAMPLES, short_help="Show the catalog, every entry with its sources.")
 def catalog(
-    kind: Annotated[str, typer.Argument(help="accelerators, models, memories, links, techniques or prices.")],
+    kind: Annotated[
+        str | None, typer.Argument(help="accelerators, models, memories, links, techniques or prices; or an entry.")
+    ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry; all of the kind otherwise.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the catalog: all entries of a kind, or one with every source."""
+    """Show the catalog: its kinds, all entries of a kind, or one with every source."""
     from dse.facts import catalog as facts
     from dse.insight import catalog_text
 
+    if kind is None:
+        table = catalog_text.contents()
+        terminal.say_json([row[0] for row in table.rows]) if as_json else terminal.say_table(table)
+        return
+    if name is None and kind not in catalog_text.KINDS:
+        kind, name = catalog_text.place_of(kind) or (kind, None)
     wanted = catalog_text.kind_of(kind)
     if name is not None:
         data = catalog_text.entry(wanted, name)
@@ -127,9 +136,9 @@ def catalog(
         terminal.say_table(catalog_text.overview(wanted))
 
 
-@app.command(epilog=TOPOLOGY_EXAMPLES)
+@app.command(epilog=TOPOLOGY_EXAMPLES, short_help="Show what a topology offers, or draw it.")
 def topology(
-    name: Annotated[str, typer.Argument(help="Name of a packaged topology, or a file.")],
+    name: Annotated[str | None, typer.Argument(help="Packaged topology, or a file; all names otherwise.")] = None,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write its picture.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with its picture.")] = None,
     as_json: AsJson = False,
@@ -137,6 +146,10 @@ def topology(
     """Show what a topology offers: devices, links, hops, collectives per group size; or draw it."""
     from dse.insight import wiring
 
+    if name is None:
+        names = wiring.known(Path.cwd())
+        terminal.say_json(names) if as_json else terminal.say("\n".join(names))
+        return
     if svg is not None or html is not None:
         written = _drawn(name, svg, html)
         terminal.say_json({"written": written}) if as_json else terminal.labelled("written", ", ".join(written))
@@ -173,7 +186,7 @@ def workload(
     terminal.say_table(sessions.overview(found))
 
 
-@app.command("oi-cf", epilog=PLANE_EXAMPLES)
+@app.command("oi-cf", epilog=PLANE_EXAMPLES, short_help="Show OI, CF and regime of agents and models.")
 def oi_cf(
     agents: Annotated[list[str] | None, typer.Argument(help="Classes of agents; all by default.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Model; may be repeated.")] = None,

@@ -73,7 +73,7 @@ def _agent(name: str, spec: AgentSpec, model: Model, slo: Slo, source: Source, f
     path = ("agents", name, "workload")
     budget = spec.context_budget or model.max_context
     try:
-        workload = load_workload(spec.workload, spec.context_policy, budget, spec.keep)
+        workload = load_workload(spec.workload, spec.context_policy, budget, spec.keep, spec.subagents)
     except SpecError as error:
         found += [_passed_on(source, path, mistake) for mistake in error.mistakes]
         return None

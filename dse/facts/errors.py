@@ -5,6 +5,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+_LONGEST_PLACE = 200
+"""Characters of a path inside a file."""
+
+_LONGEST_MESSAGE = 2000
+"""Characters of a message; more is something of the file that should not have been there."""
+
+_CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\ufffd")
+"""Characters that a terminal obeys instead of showing them; tabs and new lines may stay."""
+
+
+def readable(text: str, most: int) -> str:
+    r"""Text without what a terminal obeys, cut in its middle where it is long.
+
+    >>> readable("a\x1b[2Jb", 9), readable("123456789", 7)
+    ('a�[2Jb', '123 … 9')
+    """
+    if len(text) > most:
+        tail = most // 4
+        text = f"{text[: most - 3 - tail]} … {text[len(text) - tail :]}"
+    return text.translate(_CONTROL)
+
+
 @dataclass(frozen=True, order=True)
 class Mistake:
     """One thing that is wrong, where it is, and what to write instead."""
@@ -19,6 +41,11 @@ class Mistake:
     """Dotted path inside the file, such as `devices.x1.memory.bandwidth`."""
     message: str
     """What was expected and what to do."""
+
+    def __post_init__(self) -> None:
+        """Keep what is quoted from a file to a length that a person reads, and from steering a terminal."""
+        object.__setattr__(self, "where", readable(self.where, _LONGEST_PLACE))
+        object.__setattr__(self, "message", readable(self.message, _LONGEST_MESSAGE))
 
     def __str__(self) -> str:
         """Return `file:line:column  where  message`."""

@@ -16,6 +16,7 @@ from dse.facts.models import Model
 from dse.facts.prices import PriceSet
 from dse.facts.quantities import Count, Flag, Positive, Quantity, Ratio, Seconds, Strict
 from dse.facts.serving import Serving
+from dse.facts.subagents import SubAgents
 from dse.facts.technologies import Link, Memory, Technique
 
 ContextPolicy = Literal["append_only", "page_replaced", "keep_last_n", "compaction", "truncation"]
@@ -67,6 +68,8 @@ class AgentSpec(Strict):
     """Longest context the agent keeps [tok]; absent: what the model can serve."""
     keep: Positive | None = None
     """Observations kept, for the policy keep_last_n."""
+    subagents: SubAgents | None = None
+    """Parallel sub-agents that share each task; absent: one agent does it all."""
     slo: Slo = Slo()
     """Latency targets of this agent."""
 

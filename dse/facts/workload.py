@@ -26,6 +26,7 @@ from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
 from dse.facts.policies import POLICIES, Policy, apply, combine
 from dse.facts.profiles import Profile, generate
 from dse.facts.quantities import Flag, Fraction, Positive, Ratio, Seconds, Strict, Tokens, Uncertain
+from dse.facts.subagents import SubAgents, dealt
 
 SUFFIXES = (".yaml", ".yml")
 _ID = re.compile(r"[a-z][a-z0-9_]*$")
@@ -118,6 +119,8 @@ class Overrides(NamedTuple):
     """Observations kept, for keep_last_n."""
     target: float | None = None
     """Share of the budget that remains after compaction or truncation [1]."""
+    subagents: SubAgents | None = None
+    """Parallel sub-agents that share each task."""
 
 
 class Longest(NamedTuple):
@@ -150,6 +153,8 @@ class Workload:
     """Mean steps per session, all agents of the session together."""
     sequences: float
     """Mean agents per session."""
+    path_steps: float
+    """Mean steps per session one after the other, those of parallel sub-agents beside each other."""
     shared_prefix: float
     """Leading tokens shared by all sessions, stored once per instance [tok]."""
     moments: Moments
@@ -189,6 +194,7 @@ def load_workload(
     policy: str | None = None,
     max_context: float | None = None,
     keep: int | None = None,
+    subagents: SubAgents | None = None,
 ) -> Workload:
     """Class of the catalog by id, or of a YAML file by path, under a context policy.
 
@@ -198,6 +204,7 @@ def load_workload(
     policy : str, optional          one of `POLICIES`, combined with the policy of the class
     max_context : float, optional   longest prompt plus answer that the model accepts [tok]
     keep : int, optional            observations kept, for keep_last_n
+    subagents : optional            parallel sub-agents that share each task
 
     >>> round(load_workload("coding").served.reuse, 2)
     0.96
@@ -211,7 +218,13 @@ def load_workload(
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise SpecError([Mistake(str(path), 0, 0, "", f"cannot be read: {why}")]) from error
-    return _load(path, changed, Overrides(policy, max_context, keep))
+    return _load(path, changed, Overrides(policy, max_context, keep, subagents=subagents))
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """File of a class, and the step table beside it where it names one."""
+    table = reader.read(path).data.get("table")
+    return (path, path.parent / table) if isinstance(table, str) else (path,)
 
 
 @lru_cache(maxsize=64)
@@ -237,6 +250,7 @@ def workload(written: WorkloadFile, table: sessions.Steps, overrides: Overrides 
     if stated.policy is not None:
         policy = combine(stated.policy, policy, stated.keep, stated.target)
     shared = written.shared_prefix.likely
+    table, path = dealt(table, stated.subagents or SubAgents(count=1), shared)
     sent = apply(policy, table, shared, stated.max_context)
     served = sessions.share_prefix(sent, shared)
     over = 0.0 if stated.max_context is None else float((sent.held > stated.max_context).mean())
@@ -252,6 +266,7 @@ def workload(written: WorkloadFile, table: sessions.Steps, overrides: Overrides 
         table=sent,
         steps=len(sent) / sent.sessions,
         sequences=sent.sequences / sent.sessions,
+        path_steps=float(path.mean()),
         shared_prefix=shared,
         moments=moments(sent),
         served=moments(served),

@@ -27,6 +27,20 @@ def kind_of(word: str) -> catalog.Kind:
     return KINDS[word]
 
 
+def contents() -> Table:
+    """Kinds of the catalog with their number of entries."""
+    rows = tuple(
+        (kind, str(len(catalog.names(kind))), f"dse show catalog {kind}") for kind in dict.fromkeys(KINDS.values())
+    )
+    return Table(("kind", "entries", "shown by"), rows, frozenset({0, 2}))
+
+
+def place_of(name: str) -> tuple[catalog.Kind, str] | None:
+    """Kind that has an entry of this name."""
+    kinds = (kind for kind in dict.fromkeys(KINDS.values()) if name in catalog.names(kind))
+    return next(((kind, name) for kind in kinds), None)
+
+
 def entry(kind: catalog.Kind, name: str) -> dict[str, Any]:
     """One row of the catalog as a study would write it."""
     if name not in catalog.names(kind):

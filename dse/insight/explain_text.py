@@ -25,14 +25,19 @@ def text(own: Explanation, every_input: bool = False, every_effect: bool = False
     made = [f"{own.name}  {own.design}", f"   {', '.join(own.extras)}", ""]
     made += [f"   note: {note}" for note in own.notes]
     made += wrapped("   ", "; ".join(metric_words(own.metrics)))
+    missed = [limit for limit in own.limits if limit.slack < 0]
+    if missed:
+        made += wrapped("   ", f"infeasible: misses {wording.listed([limit.name for limit in missed])}")
     made.append("")
     for item in own.classes:
         made += _class(item, len(own.classes) > 1)
     made += wrapped("   ", model_error())
     made += ["", "distance to the next bound"]
     for limit in own.limits[:6]:
-        side = "left" if limit.slack >= 0 else "too little"
-        made.append(f"  {limit.name:<52} {wording.percent(abs(limit.slack)):>7} {side}")
+        far = (
+            f"{wording.percent(limit.slack)} left" if limit.slack >= 0 else f"missed by {wording.excess(-limit.slack)}"
+        )
+        made.append(f"  {limit.name:<52} {far:>12}".rstrip())
     if own.effects is not None:
         made += ["", *effect_lines(own.effects, every_effect)]
     made += ["", *inputs(own, every_input)]
@@ -123,8 +128,13 @@ def change_text(change: Change) -> list[str]:
     made += lines(Table(("metric", "before", "after", "after / before"), tuple(rows)))
     made.append("")
     for word, own in (("before", change.before), ("after", change.after)):
-        near = ", ".join(f"{limit.name} ({wording.percent(limit.slack)} left)" for limit in own.limits[:2])
-        made += wrapped("  ", f"binds {word}: {near}")
+        near = [
+            f"{limit.name} ({wording.percent(limit.slack)} left)"
+            if limit.slack >= 0
+            else f"{limit.name} (missed by {wording.excess(-limit.slack)})"
+            for limit in own.limits[:2]
+        ]
+        made += wrapped("  ", f"binds {word}: {', '.join(near)}")
     made.append("")
     bound = []
     for pair in zip(change.before.classes, change.after.classes, strict=True):

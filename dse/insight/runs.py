@@ -129,10 +129,10 @@ def _newest_first(results: Path, study: str) -> list[Path]:
     """Runs of a study, or of all studies, the newest first."""
     pattern = f"{study or '*'}/*/{folders.MANIFEST}"
     found = {path.parent.resolve() for path in results.glob(pattern)}
-    return sorted(found, key=lambda folder: (_started(folder), folder.name), reverse=True)
+    return sorted(found, key=lambda folder: (started(folder), folder.name), reverse=True)
 
 
-def _started(folder: Path) -> str:
+def started(folder: Path) -> str:
     """Second at which a run was started, with the order inside the second; a named run says it in its manifest."""
     stamp, _, number = folder.name.partition("-")
     if re.fullmatch(STAMP, stamp) and (number or "0").isdigit():

@@ -67,13 +67,12 @@ def front_table(problem: Problem, front: ParetoSet, rows: Sequence[int], picks: 
     heads = [wording.heading(name, question.unit(name)) for name in names]
     letters = {pick.row: pick for pick in picks}
     short = wording.short_names(problem.devices)
-    label, table = "", []
-    for row in rows:
-        pick = letters.get(row)
-        label = pick.letter if pick else front.ids[row]
+    labels = [letters[row].letter if row in letters else front.ids[row] for row in rows]
+    width, table = max(map(len, labels), default=0), []
+    for row, label in zip(rows, labels, strict=True):
         values = [wording.cell(float(columns[name][row]) / shown[name].size) for name in names]
-        table.append((f"{label}  {wording.front_design(front, row, agents, short)}", *values))
-    return Table((f"{'':{len(label) + 2}}design", *heads), tuple(table))
+        table.append((f"{label:<{width}}  {wording.front_design(front, row, agents, short)}", *values))
+    return Table((f"{'':{width + 2}}design", *heads), tuple(table))
 
 
 def wrapped(margin: str, sentence: str, hanging: str | None = None) -> list[str]:

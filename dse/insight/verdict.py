@@ -120,14 +120,19 @@ def heterogeneity(front: ParetoSet, picks: Sequence[Pick], summary: Mapping[str,
     parts = [_gain(name, factor) for name, factor in gains.items() if factor > 1 + SMALL_GAIN]
     ties = [_noun(name) for name, factor in gains.items() if factor <= 1 + SMALL_GAIN]
     if not parts:
-        return [Sentence("heterogeneity", f"buys nothing here: one device type does as well in {wording.listed(ties)}")]
+        text = f"buys nothing here: one device type does as well in {wording.listed(ties)}{_doubted(summary)}"
+        return [Sentence("heterogeneity", text)]
     mixed = sum(len(_kinds(front.levers(pick.row))) > 1 for pick in picks)
     single = summary.get(SCORED)
     against = f"the best of {single:,} systems" if single else "the best system"
     text = f"{wording.listed(parts)} against {against} of one device type"
     text += f"; no gain in {wording.listed(ties)}" if ties else ""
-    doubted = f"; {unsure(summary[MIXING])}" if MIXING in summary else ""
-    return [Sentence("heterogeneity", f"buys {text} ({mixed} of {len(picks)} lettered designs mix devices){doubted}")]
+    text += f" ({mixed} of {len(picks)} lettered designs mix devices){_doubted(summary)}"
+    return [Sentence("heterogeneity", f"buys {text}")]
+
+
+def _doubted(summary: Mapping[str, Any]) -> str:
+    return f"; {unsure(summary[MIXING])}" if MIXING in summary else ""
 
 
 def unsure(found: Mapping[str, Any]) -> str:
@@ -205,7 +210,7 @@ def infeasible(problem: Problem, run: Run) -> list[Sentence]:
     for name, slack in sorted(nearest["missed"].items(), key=lambda item: item[1]):
         agent, _, last = name.rpartition(".")
         what = LIMITS.get(last) or f"the limit on {wording.metric_name(last.removeprefix('slack_'))}"
-        said.append(Sentence("misses", f"{what}{f' of {agent}' if agent else ''} by {wording.percent(-slack)}"))
+        said.append(Sentence("misses", f"{what}{f' of {agent}' if agent else ''} by {wording.excess(-slack)}"))
     return [*said, *_relaxation(nearest)]
 
 

@@ -44,6 +44,11 @@ def facts(name: str, beside: Path) -> Wiring:
     )
 
 
+def known(beside: Path) -> list[str]:
+    """Names of the topologies at hand."""
+    return sorted(places.topologies(beside / "study.yaml", {}))
+
+
 def tables(made: Wiring) -> list[Table]:
     """Tiers and collectives as tables."""
     header = ("tier", "bandwidth", "hop latency", "links/device", "switch ports", "optical ports", "mean hops")

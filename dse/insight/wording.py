@@ -116,6 +116,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if abs(share) < 0.995 else f"{100 * share:.0f} %"
 
 
+def excess(share: float) -> str:
+    """How far beyond a limit: percent, a factor where it is beyond twice the limit.
+
+    >>> excess(0.06), excess(79.6)
+    ('6 %', 'a factor 80.6')
+    """
+    return percent(share) if share < 1 else f"a factor {number(1 + share)}"
+
+
 def change(share: float) -> str:
     """Relative change with its sign.
 

@@ -91,7 +91,7 @@ def of_file(served: Served, path: Path) -> Scenario:
     made: Workload = workload(
         described(recording, path, agent.workload.id),
         recording.steps,
-        Overrides(spec.context_policy or _policy(agent.workload), budget, spec.keep),
+        Overrides(spec.context_policy or _policy(agent.workload), budget, spec.keep, subagents=spec.subagents),
     )
     if made.overflow > 0:
         message = (

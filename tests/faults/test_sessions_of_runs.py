@@ -12,11 +12,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dse.facts.errors import SpecError
+from dse.facts.problem import load
+from dse.insight.decision.compare_runs import compare_runs
+from dse.insight.runs import Opened
 from dse.search.axes import Designs
 from dse.search.runs import run
 
 STEP = 120
 ENGINES = ("evolution_polish", "random", "exhaustive")
+PROBLEM = load(Path(__file__).parents[1] / "studies" / "tiny.yaml")
+"""A study for comparisons, which look into it for inputs that differ."""
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def opened(folder, question):
+    return Opened(PROBLEM, run.open_run(folder, question), folder.name)
 
 
 @pytest.mark.usefixtures("saving")
@@ -39,6 +52,8 @@ def test_runs_survive_every_order_of_what_people_do(harness):
             self.asked = {"sampler": sampler, "seed": seed}
             self.total = 300
             self.found = harness.search(self.results, budget=harness.budget("300 evaluations"), **self.asked)
+            self.first = self.results / "first"
+            shutil.copytree(self.found.folder, self.first)
 
         def _resume(self, total, question=None):
             options = harness.options(
@@ -95,6 +110,21 @@ def test_runs_survive_every_order_of_what_people_do(harness):
             other = replace(harness.question(), space=harness.TOYS.TOYS["tight"].space)
             with pytest.raises(SpecError, match="lever"):
                 self._resume(self.total, other)
+
+        @rule()
+        def compare_with_its_beginning(self):
+            before = contents(self.found.folder)
+            made = compare_runs(*(opened(folder, harness.question()) for folder in (self.first, self.found.folder)))
+            assert contents(self.found.folder) == before
+            assert made.covered[1] == 1.0
+            assert made.volume[0] <= made.volume[1] == pytest.approx(made.joint)
+
+        @rule()
+        def compare_with_another_question(self):
+            one, two = (opened(folder, harness.question()) for folder in (self.first, self.found.folder))
+            other = replace(one.run, question=replace(one.run.question, goals=harness.TOYS.GOALS[:2]))
+            with pytest.raises(SpecError, match="objectives differ"):
+                compare_runs(replace(one, run=other), two)
 
         @invariant()
         def the_run_is_that_of_an_undisturbed_search(self):

@@ -16,6 +16,7 @@ from dse.facts import files, measurements, traces
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
 from dse.facts.reader import read
+from dse.facts.topology.files import read_wiring
 from dse.facts.topology.network import load_topology
 
 
@@ -120,6 +121,72 @@ def test_graphml_with_entities_is_refused_before_anything_is_expanded(extra, tmp
     (tmp_path / "g.yaml").write_text(text.replace("asymmetric.graphml", "g.graphml"))
     with pytest.raises(SpecError, match=r"g\.graphml:1:\d+  declares a DOCTYPE or an ENTITY"):
         load_topology(tmp_path / "g.yaml")
+
+
+GRAPH = '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="undirected">%s</graph></graphml>'
+LAUGHS = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(10))
+ATTACKS = {
+    "a billion laughs": f'<!DOCTYPE g [<!ENTITY l0 "ha">{LAUGHS}]>' + GRAPH % '<node id="&l10;"/>',
+    "quadratic blow-up": f'<!DOCTYPE g [<!ENTITY l "{"x" * 90_000}">]>' + GRAPH % f'<node id="{"&l;" * 9000}"/>',
+    "a file of this machine": '<!DOCTYPE g [<!ENTITY l SYSTEM "file://SECRET">]>' + GRAPH % '<node id="&l;"/>',
+    "a document type elsewhere": '<!DOCTYPE g SYSTEM "http://127.0.0.1:9/g.dtd">' + GRAPH % "",
+    "a parameter entity": '<!DOCTYPE g [<!ENTITY % l SYSTEM "file://SECRET">%l;]>' + GRAPH % "",
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_graphml_that_attacks_its_reader_is_refused_at_its_declaration(name, tmp_path, monkeypatch):
+    secret = tmp_path / "secret"
+    secret.write_text("the secret")
+    path = tmp_path / "g.graphml"
+    path.write_text(ATTACKS[name].replace("SECRET", str(secret)))
+    text = (mutate.ROOT / "topologies" / "asymmetric.yaml").read_text()
+    (tmp_path / "g.yaml").write_text(text.replace("asymmetric.graphml", "g.graphml"))
+    monkeypatch.setattr("socket.socket.connect", None)
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with mutate.limited(5), pytest.raises(SpecError, match=r"g\.graphml:1:\d+  declares") as caught:
+        load_topology(tmp_path / "g.yaml")
+    assert "the secret" not in str(caught.value)
+    assert time.process_time() - began < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_graphml_includes_no_other_file(tmp_path):
+    (tmp_path / "other.xml").write_text('<node id="included"/>')
+    include = '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="other.xml"/>'
+    text = (mutate.ROOT / "topologies" / "asymmetric.graphml").read_text()
+    (tmp_path / "g.graphml").write_text(text.replace("</graph>", f"{include}</graph>"))
+    yaml = (mutate.ROOT / "topologies" / "asymmetric.yaml").read_text()
+    (tmp_path / "g.yaml").write_text(yaml.replace("asymmetric.graphml", "g.graphml"))
+    assert "included" not in read_wiring(tmp_path / "g.yaml", "g.graphml").nodes
+
+
+NAMES = {
+    "extends": "version: 1\nname: a\nextends: {}\n",
+    "workload": "agents:\n  a: {{workload: {}, model: llama_3_1_70b}}\n",
+    "lever": "constants:\n  prefill.topology: {}\n",
+    "topologies": "topologies:\n  mine: {}\nconstants:\n  prefill.topology: mine\n",
+}
+
+
+@pytest.mark.parametrize("place", NAMES)
+@pytest.mark.parametrize("file", ["x" * 5000 + ".yaml", '"a\\0b.yaml"', '"\\ud800.yaml"', "/dev/null/a.yaml"])
+def test_a_file_that_cannot_have_its_name_is_missed_and_not_tripped_over(file, place, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(NAMES[place].format(file))
+    with pytest.raises(SpecError) as caught:
+        load_topology(load(path).topologies["mine"])
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    "name", ['""', '" "', "..", ".hidden", "a/b", "/etc/a", "..\\a", '"a\\0b"', '"a\\nb"', "x" * 81]
+)
+def test_a_name_that_is_no_folder_is_refused(name, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text((mutate.ROOT / "tests/studies/tiny.yaml").read_text().replace("name: tiny", f"name: {name}"))
+    with pytest.raises(SpecError, match=r"(?s):2:1  name  .*can be a folder"):
+        load(path)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ levers:
   decode.host_memory: [0 GB, 512 GB]
   pool.technology: [none, cxl_ddr5]
   pool.capacity: [512 GB]
+  kv_compression: [none, cachegen]
 prices: contract_2026
 serving: {{kv_homes: [{home}]}}
 slo: {{ttft: 20 s, tpot: 100 ms}}
@@ -44,6 +45,7 @@ CODING = "coding: {workload: coding, model: qwen3_coder_480b, share: 1, context_
 
 WAYS = {
     "decode": ("decode", {"serving": "disaggregated", "decode.host_memory": 512e9}),
+    "coded": ("decode", {"serving": "disaggregated", "kv_compression": "cachegen"}),
     "prefill": ("prefill", {"serving": "disaggregated"}),
     "shared": ("shared", {"serving": "disaggregated", "pool.technology": "cxl_ddr5"}),
     "append": ("append_on_decode", {"serving": "disaggregated", "pool.technology": "cxl_ddr5"}),

@@ -13,6 +13,7 @@ from dse.replay.outcome import Outcome
 from dse.replay.run import replay
 from dse.replay.system import Decode, Keeping, Links, Prefill, System
 from dse.search.scoring import phases
+from dse.search.scoring.waits import first_token_line
 from tests.replay.conftest import linear, scenario, single_steps, station, way
 
 RHO = 0.6
@@ -91,7 +92,7 @@ def test_every_wait_follows_the_recursion_of_kiefer_and_wolfowitz(rng: np.random
     assert np.abs(seen - expected).mean() < 0.02
 
 
-@pytest.mark.parametrize("name", ["decode", "prefill", "shared", "colocated", "offload"])
+@pytest.mark.parametrize("name", ["decode", "coded", "prefill", "shared", "colocated", "offload"])
 def test_a_single_request_takes_the_closed_form(name: str) -> None:
     """One prompt in three chunks and its answer on an idle design: sums of the pass times of the evaluation."""
     served = way(name)
@@ -125,6 +126,16 @@ def test_a_single_request_takes_the_closed_form(name: str) -> None:
         load = demand.Load(np.full(contexts.size, 1 / decode.degrees["pp"]), 1.0, contexts, 1.0)
         spent = phases.timed(decode.site, decode.grid(contexts.size), load).seconds.sum()
         assert found.decoding[0] == pytest.approx(spent, rel=2e-3)
+
+
+def test_coded_kv_crosses_in_the_time_of_the_closed_form() -> None:
+    plain, coded = (way(name) for name in ("decode", "coded"))
+    for served in (plain, coded):
+        links = system(served, Size(1, 1, 1.0), 1e4).links
+        line = first_token_line(served.at, warm=False)
+        assert links.kv_token / min(links.prefill, links.decode) == pytest.approx(float(line.per_moved[0]))
+    assert coded.kv_token / float(coded.at.kv_token[0]) == pytest.approx(7.0, rel=1e-2)
+    assert plain.kv_token == float(plain.at.kv_token[0])
 
 
 def test_unlimited_memory_leaves_compulsory_misses_only() -> None:

@@ -1,4 +1,4 @@
-"""Agent-hardware co-design: context budget, drafting and number formats as levers beside the devices."""
+"""Agent-hardware co-design: context budget, sub-agents, drafting and formats as levers beside the devices."""
 
 from dse.facts.problem import Problem, load
 from dse.insight.cases.answers import Answers
@@ -9,6 +9,18 @@ BUDGETS = (65_536, 131_072, 262_144)
 """Context budgets, from short to what the model can serve [tok]."""
 
 
+CREW = 4
+"""Sub-agents of the comparison; the source runs three to five."""
+
+SCORED, LEAST = "qwen3_235b_a22b", 97.0
+"""Model whose accuracy with a narrower cache is published, and the accuracy demanded [percent of the release]."""
+
+MORE_GAP = (
+    "here the calls of one agent are dealt out; the source's sub-agents explore more than one agent would, which no "
+    "published trace shows"
+)
+
+
 def relations(problem: Problem) -> tuple[Relation, ...]:
     """What each knob does to cost per task and time per token."""
     whole = Answers.of(problem)
@@ -16,6 +28,10 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
     parts = [whole.where(decode__device=name, prefill__device=name).best("cost") for name in problem.devices]
     plain, drafted = (whole.where(draft_length=length) for length in (0, (2, 4)))
     release, narrow = (whole.where(weight_dtype=name) for name in ("release", "fp8"))
+    crew = load(study("codesign_agent"), {"agents.coding.subagents": f"{{count: {CREW}}}"})
+    alone, shared = (one.agents[0].workload for one in (problem, crew))
+    dealt = Answers.of(crew)
+    beside = dealt.best("task_latency") * shared.path_steps / shared.steps
     saved = large.best("cost") / small.best("cost")
     return (
         above("cost per task, context budget of 128K over 64K", middle.best("cost") / small.best("cost"), unit="x"),
@@ -28,6 +44,39 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
         Relation(
             "accuracy kept by fp8, percent of the release, as the vendor states", narrow.best("quality"), 99, 100, "%"
         ),
+        Relation(
+            "share of a task's model time that four parallel sub-agents save: up to 90 %",
+            1 - beside / whole.best("task_latency"),
+            0.5,
+            0.9,
+            trend=True,
+        ),
+        above("mean context of a call, one agent over four", alone.served.context / shared.served.context),
+        above("fresh tokens of a call, four over one: each reads its brief", shared.served.fresh / alone.served.fresh),
+        above("cost per task, one agent over four", whole.best("cost") / dealt.best("cost"), unit="x"),
+        Relation(
+            "output tokens of a task, four over one: 15 over 4 times a chat's",
+            shared.steps * shared.served.output / (alone.steps * alone.served.output),
+            3.0,
+            4.5,
+            "x",
+            gap=MORE_GAP,
+        ),
+        *_constrained(),
+    )
+
+
+def _constrained() -> tuple[Relation, ...]:
+    """Cache formats of another model, whose accuracy is published, without and with a demand on it."""
+    changed = {"agents.coding.model": SCORED, "levers.kv_dtype": "[bf16, fp8, fp4]", "levers.weight_dtype": "[fp8]"}
+    answers = Answers.of(load(study("codesign_agent"), changed))
+    kept = [name for name in ("bf16", "fp8", "fp4") if answers.where(kv_dtype=name).best("quality") >= LEAST]
+    held = answers.rows(answers.column("quality") >= LEAST)
+    plain = answers.where(kv_dtype="bf16").best("cost")
+    return (
+        above("cost per task on Qwen3-235B, cache in bf16 over any of three formats", plain / answers.best("cost")),
+        Relation("of these, formats that keep 97 % by published scores (97.9 % in fp8, 91.9 % in fp4)", len(kept), 2, 2),
+        above("cost per task with 97 % demanded over without", held.best("cost") / answers.best("cost")),
     )
 
 

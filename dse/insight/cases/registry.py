@@ -26,6 +26,7 @@ MODULES: Mapping[str, str] = {
     "photonic_pool": "pooled_memory",
     "kv_tiers": "tiers",
     "hybrid_memory_models": "memory_models",
+    "techniques": "software_techniques",
 }
 """Case -> module that holds its relations."""
 

@@ -343,11 +343,15 @@ def _rests(opened: Opened, own: Candidate) -> list[Said]:
     if strange:
         text = "The time model was fitted on {}; its constants stand in for {}."
         made.append(said("validity", text, wording.listed(sorted(fitted)), wording.listed(strange)))
-    exact = (
-        "The front is exact." if opened.run.summary.get("exhaustive") else "The front is the best found, not proven."
-    )
+    exact = "The front is exact." if opened.run.summary.get("exhaustive") else _proved(opened)
     scored = opened.run.summary.get("evaluations", 0)
     return [*made, said("search", "{} designs were scored. {}", count(int(scored)), exact)]
+
+
+def _proved(opened: Opened) -> str:
+    """What the certificate of a run says, in the words of the verdict."""
+    said = stated(opened.run.folder, opened.front.archive.scores)
+    return markup_free(said) if said else "The front is the best found, not proven."
 
 
 def _measure(own: Candidate, found: Importance) -> Said:

@@ -1,5 +1,6 @@
 """Two runs side by side: how much each front covers, who contributes what to the joint one, what they choose."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.problem import dump
+from dse.facts.problem import Problem, dump
 from dse.insight import wording
 from dse.insight.runs import Opened
 from dse.insight.table import Table
@@ -19,6 +20,9 @@ from dse.search.metrics import Goal
 MARGIN = 0.1
 """Where a run names no reference point, the common one lies beyond the worst of both fronts by this part of their
 spread [1], so that the extremes of a front count too."""
+
+DIGEST = 8
+"""Digits that tell one file from another."""
 
 ONCE_MORE = ("question", "budget", "sampler", "seed", "name", "robust", "levers", "uncertainties")
 """Sections of a study that do not change what a design scores; what levers offer is told by their frequencies."""
@@ -108,7 +112,7 @@ def compare_runs(first: Opened, second: Opened) -> RunComparison:
         members=(int(kept[: len(scores[0])].sum()), int(kept[len(scores[0]) :].sum())),
         best=best,
         frequencies=tuple(frequencies(*fronts)),
-        inputs=dict(differing(dump(first.problem), dump(second.problem))),
+        inputs=dict(differing(_inputs_of(first.problem), _inputs_of(second.problem))),
     )
 
 
@@ -184,6 +188,12 @@ def _words(goal: Goal) -> str:
 
 def _refused(name: str, why: str) -> SpecError:
     return SpecError([Mistake(name, 0, 0, "", why)])
+
+
+def _inputs_of(problem: Problem) -> dict[str, Any]:
+    """Study written out, its interconnects by what their files say: every run has copies of its own."""
+    files = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:DIGEST] for name, path in problem.topologies.items()}
+    return {**dump(problem), "topologies": files}
 
 
 def differing(first: Any, second: Any, path: str = "") -> Iterator[tuple[str, tuple[str, str]]]:

@@ -65,7 +65,7 @@ def html(title: str, said: Sequence[tuple[str, str]], tables: Sequence[Table], n
 def fragment(said: Sequence[tuple[str, str]], tables: Sequence[Table]) -> str:
     """Sentences and tables as a part of a page."""
     lines = "".join(f"<dt>{escape(subject)}</dt><dd>{escape(text)}</dd>" for subject, text in said)
-    listed = "".join(f"<h2>{escape(table.header[0])}</h2>{html_table(table)}" for table in tables if table.rows)
+    listed = "".join(html_table(table) for table in tables if table.rows)
     return f"<dl>{lines}</dl>{listed}" if lines else listed
 
 

@@ -77,7 +77,7 @@ class Relaxation(NamedTuple):
         before = wording.quantity(self.before, self.unit)
         if self.after is None:
             return f"{self.what} ({before}): not enough by itself"
-        return f"{self.what}: {before} to {wording.quantity(self.after, self.unit)} (x {self.factor:.2f})"
+        return f"{self.what}: {before} to {wording.quantity(self.after, self.unit)} (x {wording.number(self.factor)})"
 
 
 @dataclass(frozen=True)

@@ -177,12 +177,19 @@ def table(opened: Opened, own: Robustness, rows: Sequence[int]) -> Table:
     short, agents = wording.short_names(problem.devices), [agent.name for agent in problem.agents]
     goal = own.goals[0]
     unit = wording.display(goal.name, goal.unit)
-    header = ("design", "feasible", "on front", "behind", f"{wording.heading(goal.name, goal.unit)} p10..p90")
+    names = [letters.get(row, front.ids[row]) for row in rows]
+    width = max(map(len, names), default=0)
+    header = (
+        f"{'':{width + 2}}design",
+        "feasible",
+        "on front",
+        "behind",
+        f"{wording.heading(goal.name, goal.unit)} p10..p90",
+    )
     lines = []
-    for row in rows:
+    for row, name in zip(rows, names, strict=True):
         place = own.place(row)
-        name = letters.get(row, front.ids[row])
         cells = [wording.percent(float(part[place])) for part in (own.feasible, own.front, own.behind)]
         span = "..".join(wording.cell(float(own.ranges[place, 0, end]) / unit.size) for end in (0, 2))
-        lines.append((f"{name}  {wording.front_design(front, row, agents, short)}", *cells, span))
+        lines.append((f"{name:<{width}}  {wording.front_design(front, row, agents, short)}", *cells, span))
     return Table(header, tuple(lines))

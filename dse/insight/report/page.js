@@ -95,6 +95,7 @@
     const layout = figure.layout;
     if (narrow) narrowed(figure, div.clientWidth);
     div.style.height = `${layout.height}px`;
+    div.margin = Object.assign({}, layout.margin);
     try {
       Plotly.newPlot(div, figure.data, layout, { displayModeBar: false, responsive: true, displaylogo: false });
       colour(div);
@@ -364,12 +365,16 @@
     all('details').forEach(box => { box.open = true; });
     all('.figure[data-drawn]').forEach(div => {
       if (!div.layout) return;
-      Plotly.relayout(div, Object.assign(recoloured(div.layout, { ink: '#000', line: '#ddd', card: '#fff' }), { width: 680 }));
+      const axes = div.data[0] && div.data[0].type === 'parcoords';
+      const paper = axes ? { width: 1000, 'margin.l': 96, 'margin.r': 64 } : { width: 680 };
+      Plotly.relayout(div, Object.assign(recoloured(div.layout, { ink: '#000', line: '#ddd', card: '#fff' }), paper));
+      if (axes) Plotly.restyle(div, { 'labelfont.color': '#000', 'tickfont.color': '#000', 'labelfont.size': 10, 'tickfont.size': 9 }, [0]);
     });
   });
   window.addEventListener('afterprint', () => all('.figure[data-drawn]').forEach(div => {
     if (!div.layout) return;
-    Plotly.relayout(div, { width: null, autosize: true });
+    Plotly.relayout(div, { width: null, autosize: true, 'margin.l': div.margin.l, 'margin.r': div.margin.r });
+    if (div.data[0] && div.data[0].type === 'parcoords') Plotly.restyle(div, { 'labelfont.size': 11, 'tickfont.size': 10 }, [0]);
     colour(div);
   }));
 

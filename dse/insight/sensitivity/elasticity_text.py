@@ -108,11 +108,11 @@ def front_lines(own: Specifications) -> list[str]:
         made += wrapped("  ", f"no effect: {', '.join(words(path) for path in own.unmoved)}", "    ")
     made += wrapped(
         "  ",
-        f"volume: change of the hypervolume, {own.hypervolume:.3f} {unit} of these rows now; {first}: at fixed levels of the other "
-        f"objectives, 5 % worse than now, in the median over the front; {', '.join(letters)} +: {first} at the levels "
-        f"of these designs with the specification raised; none: no longer attained. {own.rows} rows of the front and "
-        f"{own.near} near misses were scored again with their mappings, no new search: gains are lower bounds. Device "
-        f"specifications change at unchanged prices. Analytic estimate, prices {own.prices}",
+        f"volume: change of the hypervolume, {own.hypervolume:.3f} {unit} of these rows now; {first}: at fixed levels "
+        f"of the other objectives, 5 % worse than now, in the median over the front; {', '.join(letters)} +: {first} "
+        f"at the levels of these designs with the specification raised; none: no longer attained. {own.rows} rows of "
+        f"the front and {own.near} near misses were scored again with their mappings, no new search: gains are lower "
+        f"bounds. Device specifications change at unchanged prices. Analytic estimate, prices {own.prices}",
         "    ",
     )
     return made

@@ -138,7 +138,7 @@ def specifications(opened: Opened, part: str = ANY, step: float = STEP) -> Speci
     problem, question = opened.problem, opened.run.question
     if part != ANY and part not in problem.devices:
         hint = did_you_mean(part, problem.devices)
-        raise SpecError([Mistake("", 0, 0, part, f"there is no such device in this study.{hint}")])
+        raise SpecError([Mistake("--part", 0, 0, part, f"there is no such device in this study.{hint}")])
     plan = evaluator(opened).plan
     front, aside = front_systems(opened), neighbours(opened, NEIGHBOURS)
     systems = joined([front, aside])

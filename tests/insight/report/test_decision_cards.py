@@ -7,6 +7,7 @@ from dse.insight.decision import robustness as shares
 from dse.insight.decision import unknowns as doubts
 from dse.insight.notebook import explore
 from dse.insight.report.cards import compare, robustness, unknowns
+from dse.insight.report.scene import Scene
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def opened(single):
 
 
 def test_robustness_shows_the_shares_in_order(opened):
-    own = robustness.data(opened)
+    own = robustness.data(Scene(opened))
     assert list(own.front) == sorted(own.front, reverse=True)
     known = shares.robustness(opened)
     letters = {pick.letter: pick.row for pick in opened.picks}
@@ -40,8 +41,8 @@ def test_unknowns_draws_one_bar_per_objective_and_unknown(opened):
 
 
 def test_cards_escape_and_hold_their_figure(opened):
-    for module in (robustness, unknowns):
-        card = module.card(opened)
+    for module, seen in ((robustness, Scene(opened)), (unknowns, opened)):
+        card = module.card(seen)
         assert set(card.figures) == {card.key}
         assert f'data-figure="{card.key}"' in card.html
         assert "<script" not in card.html

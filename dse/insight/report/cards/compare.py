@@ -8,7 +8,7 @@ from dse.insight.decision import compare_runs, pamphlet
 from dse.insight.decision.compare_runs import RunComparison
 from dse.insight.report import markup
 from dse.insight.report.card import Card
-from dse.insight.runs import Opened, open_run
+from dse.insight.runs import Opened, open_run, started
 from dse.search.runs.run import MANIFEST
 
 
@@ -36,9 +36,8 @@ def data(opened: Opened) -> Before | None:
 def previous(opened: Opened) -> Path | None:
     """Folder of the newest run that is older than this one and stands beside it."""
     own = opened.run.folder.resolve()
-    runs = sorted(path.parent for path in own.parent.glob(f"*/{MANIFEST}") if not path.parent.is_symlink())
-    older = [folder for folder in runs if folder.name < own.name]
-    return older[-1] if older else None
+    runs = [path.parent for path in own.parent.glob(f"*/{MANIFEST}") if not path.parent.is_symlink()]
+    return max((folder for folder in runs if started(folder) < started(own)), key=started, default=None)
 
 
 def card(opened: Opened) -> Card | None:
@@ -50,7 +49,7 @@ def card(opened: Opened) -> Card | None:
     body = pamphlet.fragment(own.sentences, tables)
     subject = ", ".join(f"{name} ({size:,} rows)" for name, size in zip(own.found.names, own.found.sizes, strict=True))
     said = pamphlet.markdown("Comparison of runs", own.sentences, tables, subject)
-    body += markup.details("as Markdown", f"<pre>{markup.text(said)}</pre>")
+    body += f'<div class="script">{markup.details("as Markdown", f"<pre>{markup.text(said)}</pre>")}</div>'
     return Card("compare", "Compare with the run before", "What changed since the last run?", body)
 
 
