@@ -1,6 +1,5 @@
 """The command line as people, pipes and programs use it."""
 
-import io
 import json
 import os
 import pty
@@ -9,15 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from dse import cli
-
 ROOT = Path(__file__).parent.parent
-STUDY = (ROOT / "tests" / "studies" / "tiny.yaml").read_text()
+STUDY = (Path(__file__).parent / "studies" / "tiny.yaml").read_text()
 WRONG = """\
 version: 1
 name: wrong
@@ -30,21 +26,6 @@ objectives: [minimize cots]
 """
 
 
-def dse(*arguments: str, folder: Path, code: int = 0) -> str:
-    """Output of a command in this process, which is many times quicker than one of its own."""
-    output, before, words = io.StringIO(), Path.cwd(), sys.argv
-    os.chdir(folder)
-    sys.argv = ["dse", *arguments]
-    try:
-        with redirect_stdout(output), redirect_stderr(output), pytest.raises(SystemExit) as ended:
-            sys.exit(cli.main())
-    finally:
-        os.chdir(before)
-        sys.argv = words
-    assert (ended.value.code or 0) == code, output.getvalue()
-    return output.getvalue()
-
-
 def process(*arguments: str, folder: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "dse.cli", *arguments]
@@ -54,7 +35,7 @@ def process(*arguments: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(dse, tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("cli")
     (made / "tiny.yaml").write_text(STUDY)
     (made / "wrong.yaml").write_text(WRONG)
@@ -63,7 +44,10 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
-COMMANDS = ["run", "check", "explain", "compare", "brief", "predict", "validate", "calibrate", "schema"]
+COMMANDS = [
+    *("run", "check", "explain", "breakeven", "compare", "brief", "report", "replay", "certify", "predict", "validate"),
+    *("calibrate", "cases", "schema", "show", "workload", "model"),
+]
 GROUPS = [
     *(f"show {name}" for name in ("front", "design", "catalog", "topology", "workload", "oi-cf")),
     "workload from-trace", "workload list", "model import",
@@ -71,11 +55,19 @@ GROUPS = [
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *GROUPS])
-def test_every_help_page_has_two_examples(command, tmp_path):
+def test_every_help_page_is_short_and_has_two_examples(dse, command, tmp_path):
     text = dse(*command.split(), "--help", folder=tmp_path)
     examples = text.split("Examples:")[1]
     assert len(re.findall(rf"^\s+dse {command}", examples, re.MULTILINE)) >= 2
     assert max(map(len, text.splitlines())) <= 130
+    assert len(text.splitlines()) <= 80
+    assert "..." not in text.split("Examples:")[0].replace("file...", "").replace("names...", "")
+
+
+def test_the_list_of_commands_has_whole_sentences(dse, tmp_path):
+    text = dse("--help", folder=tmp_path)
+    listed = text.split("Commands:")[1].split("Examples:")[0]
+    assert all(line.endswith(".") for line in listed.splitlines() if line.strip())
 
 
 def test_help_comes_at_once(tmp_path):
@@ -96,7 +88,7 @@ def test_a_run_in_a_pipe_is_plain_and_fits_the_screen(folder):
         assert word in text
 
 
-def test_a_run_leaves_its_files_and_prints_its_summary_for_programs(folder):
+def test_a_run_leaves_its_files_and_prints_its_summary_for_programs(dse, folder):
     summary = json.loads(dse("run", "tiny.yaml", "--workers", "1", "--seed", "3", "--json", folder=folder))
     assert {"front_size", "hypervolume", "best", "knees", "heterogeneity", "exhaustive", "folder"} <= summary.keys()
     assert summary["exhaustive"] is True
@@ -106,7 +98,7 @@ def test_a_run_leaves_its_files_and_prints_its_summary_for_programs(folder):
     assert {"front.csv", "summary.json", "manifest.json", "problem.yaml"} <= {path.name for path in made.iterdir()}
 
 
-def test_an_infeasible_study_names_the_nearest_design_and_what_would_do(folder):
+def test_an_infeasible_study_names_the_nearest_design_and_what_would_do(dse, folder):
     text = dse(
         "run", "tiny.yaml", "--workers", "1", "--set", "slo.tpot=1 us", "--results", "other", folder=folder, code=1
     )
@@ -119,7 +111,7 @@ def test_an_infeasible_study_names_the_nearest_design_and_what_would_do(folder):
     assert "no step of 10 % lets a mapping of this design meet every target" in text
 
 
-def test_mistakes_are_told_all_at_once_with_their_places(folder):
+def test_mistakes_are_told_all_at_once_with_their_places(dse, folder):
     text = dse("check", "wrong.yaml", folder=folder, code=2)
     assert "wrong.yaml: 4 errors" in text
     assert re.search(r"4:\d+ +agents\.coding\.workload +codng", text)
@@ -159,11 +151,11 @@ def test_mistakes_are_told_all_at_once_with_their_places(folder):
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_bad_input_ends_with_code_2_and_a_sentence(folder, arguments):
+def test_bad_input_ends_with_code_2_and_a_sentence(dse, folder, arguments):
     assert dse(*arguments, folder=folder, code=2).strip()
 
 
-def test_check_tells_size_engine_and_time(folder):
+def test_check_tells_size_engine_and_time(dse, folder):
     text = dse("check", "tiny.yaml", folder=folder)
     assert "no errors" in text
     assert "exhaustive" in text
@@ -173,13 +165,13 @@ def test_check_tells_size_engine_and_time(folder):
     assert facts["errors"] == []
 
 
-def test_a_resolved_study_is_a_study(folder):
+def test_a_resolved_study_is_a_study(dse, folder):
     text = dse("check", "tiny.yaml", "--resolved", folder=folder)
     (folder / "resolved.yaml").write_text(text)
     assert dse("check", "resolved.yaml", "--resolved", folder=folder) == text
 
 
-def test_a_run_can_be_resumed_without_its_study(folder):
+def test_a_run_can_be_resumed_without_its_study(dse, folder):
     dse(
         "run",
         "tiny.yaml",
@@ -213,7 +205,7 @@ def test_a_run_can_be_resumed_without_its_study(folder):
     assert second["folder"].endswith(first["run"])
 
 
-def test_a_front_a_design_and_an_explanation_are_shown(folder):
+def test_a_front_a_design_and_an_explanation_are_shown(dse, folder):
     text = dse("show", "front", "last", "--rows", "3", folder=folder)
     assert "D00" in text or " A " in text
     front = json.loads(dse("show", "front", "--json", folder=folder))
@@ -228,26 +220,31 @@ def test_a_front_a_design_and_an_explanation_are_shown(folder):
     assert change["metrics"]["cost"]["ratio"] > 1
 
 
-def test_two_runs_are_compared(folder):
+def test_two_runs_are_compared(dse, folder):
     text = dse("compare", "last~1:A", "last:A", folder=folder)
     assert "ratio" in text
     data = json.loads(dse("compare", "last:A", "last:A", "--json", folder=folder))
     assert data["choices"] == {}
 
 
-def test_the_catalog_is_shown(folder):
+def test_the_catalog_is_shown(dse, folder):
     assert "h100_sxm" in dse("show", "catalog", "accelerators", folder=folder)
     for kind in ("models", "memories", "links", "prices"):
         text = dse("show", "catalog", kind, folder=folder)
         assert max(map(len, text.splitlines())) <= 120
     assert "4.8 TB/s" in dse("show", "catalog", "device", "h200_sxm", folder=folder)
+    assert dse("show", "catalog", "h200_sxm", folder=folder) == dse(
+        "show", "catalog", "device", "h200_sxm", folder=folder
+    )
+    assert "accelerators" in json.loads(dse("show", "catalog", "--json", folder=folder))
+    assert "nvl72" in json.loads(dse("show", "topology", "--json", folder=folder))
     assert json.loads(dse("show", "catalog", "model", "llama_3_1_70b", "--json", folder=folder))["n_layers"] == 80
     assert "coding" in dse("show", "workload", folder=folder)
     assert json.loads(dse("show", "workload", "coding", "--json", folder=folder))["steps"] > 60
     assert json.loads(dse("show", "topology", "nvl8", "--json", folder=folder))["devices"] == 8
 
 
-def test_one_point_is_predicted(folder):
+def test_one_point_is_predicted(dse, folder):
     options = [
         "--model",
         "llama_3_1_70b",
@@ -269,13 +266,13 @@ def test_one_point_is_predicted(folder):
     assert json.loads(dse("predict", *alone, "--json", folder=folder, code=1))["fits"] is False
 
 
-def test_a_schema_is_checked(folder):
+def test_a_schema_is_checked(dse, folder):
     dse("schema", "--out", "schema.json", folder=folder)
     dse("schema", "--check", "schema.json", folder=folder)
     assert json.loads((folder / "schema.json").read_text())["properties"]["agents"]
 
 
-def test_a_trace_becomes_a_class_of_a_study(folder):
+def test_a_trace_becomes_a_class_of_a_study(dse, folder):
     rows = "".join(
         f'{{"timestamp": {1000 * step}, "input_length": {512 * (step % 5 + 1)}, "output_length": {20 + step},'
         f' "hash_ids": {list(range(step % 5 + 1))}}}\n'
@@ -291,7 +288,7 @@ def test_a_trace_becomes_a_class_of_a_study(folder):
     dse("check", "own.yaml", folder=folder)
 
 
-def test_a_model_is_imported(folder):
+def test_a_model_is_imported(dse, folder):
     config = {
         "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
         "num_key_value_heads": 8,
@@ -308,7 +305,7 @@ def test_a_model_is_imported(folder):
     dse("check", "with_model.yaml", folder=folder)
 
 
-def test_a_screen_gets_one_line_of_progress_and_ctrl_c_leaves_a_run_to_resume(folder):
+def test_a_screen_gets_one_line_of_progress_and_ctrl_c_leaves_a_run_to_resume(dse, folder):
     many = "{from: 0 GB, to: 2 TB, steps: 80}"
     command = [sys.executable, "-m", "dse.cli", "run", "tiny.yaml", "--workers", "1", "--results", "stopped"]
     command += [
@@ -333,7 +330,8 @@ def test_a_screen_gets_one_line_of_progress_and_ctrl_c_leaves_a_run_to_resume(fo
     for word in ("designs", "/s", "front", "hypervolume", "left"):
         assert word in seen
     text = (folder / "screen.txt").read_text()
-    assert "stopped by Ctrl-C; continue with: dse run --resume" in text
+    assert "by Ctrl-C; what was found is saved" in text
+    assert "dse run --resume" in text
     resumed = ["run", "--resume", "last", "--workers", "1", "--budget", "+1 s", "--results", "stopped", "--json"]
     summary = json.loads(dse(*resumed, folder=folder))
     assert summary["evaluations"] > 0

@@ -1,36 +1,15 @@
 """Commands that turn a front into a decision, in a folder that has nothing but a study: compare, brief, robustness."""
 
-import io
 import json
-import os
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from dse import cli
-
 STUDY = (Path(__file__).parent / "studies" / "tiny.yaml").read_text()
 
 
-def dse(*arguments: str, folder: Path, code: int = 0) -> str:
-    """Output of a command in this process."""
-    output, before, words = io.StringIO(), Path.cwd(), sys.argv
-    os.chdir(folder)
-    sys.argv = ["dse", *arguments]
-    try:
-        with redirect_stdout(output), redirect_stderr(output), pytest.raises(SystemExit) as ended:
-            sys.exit(cli.main())
-    finally:
-        os.chdir(before)
-        sys.argv = words
-    assert (ended.value.code or 0) == code, output.getvalue()
-    return output.getvalue()
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(dse, tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("decisions")
     (made / "tiny.yaml").write_text(STUDY)
     dse("run", "tiny.yaml", "--workers", "1", "--no-report", folder=made)
@@ -42,7 +21,7 @@ def fits(text: str) -> bool:
     return max(map(len, text.splitlines())) <= 100
 
 
-def test_two_designs_are_compared_in_every_form(folder):
+def test_two_designs_are_compared_in_every_form(dse, folder):
     text = dse("compare", "last:A", "last:B", folder=folder)
     assert fits(text)
     assert "largest change" in text
@@ -57,7 +36,7 @@ def test_two_designs_are_compared_in_every_form(folder):
     assert "analytic estimate" in page
 
 
-def test_two_runs_are_compared_in_every_form(folder):
+def test_two_runs_are_compared_in_every_form(dse, folder):
     text = dse("compare", "last~1", "last", folder=folder)
     assert fits(text)
     for word in ("hypervolume", "coverage", "joint front", "agents.coding.slo.tpot 80 ms → 60 ms"):
@@ -70,11 +49,11 @@ def test_two_runs_are_compared_in_every_form(folder):
     assert "hypervolume" in (folder / "runs.html").read_text()
 
 
-def test_a_design_and_a_run_do_not_compare(folder):
+def test_a_design_and_a_run_do_not_compare(dse, folder):
     assert "two designs" in dse("compare", "last:A", "last", folder=folder, code=2)
 
 
-def test_a_brief_lands_in_the_run_or_where_it_is_asked_for(folder):
+def test_a_brief_lands_in_the_run_or_where_it_is_asked_for(dse, folder):
     text = dse("brief", folder=folder)
     assert fits(text)
     assert {"brief.md", "brief.html"} <= {path.name for path in (folder / "results" / "tiny" / "last").iterdir()}
@@ -87,7 +66,7 @@ def test_a_brief_lands_in_the_run_or_where_it_is_asked_for(folder):
     assert "expected a load" in dse("brief", "--load", "many", folder=folder, code=2)
 
 
-def test_robustness_is_shown_on_demand(folder):
+def test_robustness_is_shown_on_demand(dse, folder):
     text = dse("show", "front", "--robust", folder=folder)
     assert fits(text)
     for word in ("256 samples", "on front", "balanced designs among the robust ones", "measure first"):
@@ -97,7 +76,7 @@ def test_robustness_is_shown_on_demand(folder):
     assert {item["kind"] for item in data["unknowns"]} >= {"price", "time"}
 
 
-def test_an_infeasible_run_ends_with_the_smallest_relaxation(folder):
+def test_an_infeasible_run_ends_with_the_smallest_relaxation(dse, folder):
     arguments = ("run", "tiny.yaml", "--workers", "1", "--no-report", "--results", "none", "--set", "slo.tpot=2 ms")
     text = dse(*arguments, folder=folder, code=1)
     for word in ("nearest", "misses", "the TPOT target of coding: 2 ms to", "try", "dse explain last:nearest"):
@@ -110,7 +89,7 @@ def test_an_infeasible_run_ends_with_the_smallest_relaxation(folder):
     assert "misses" in dse("brief", "last~1", "--results", "none", folder=folder, code=1)
 
 
-def test_check_says_whether_the_front_will_be_exact(folder):
+def test_check_says_whether_the_front_will_be_exact(dse, folder):
     text = dse("check", "tiny.yaml", folder=folder)
     for word in ("12 architectures", "exhaustive", "yes, the front will be exact", "on "):
         assert word in text

@@ -33,7 +33,7 @@ def cases(
             terminal.say(one.name, "bold")
             for paragraph in pages.header(one.name):
                 terminal.say("\n".join(wrap(paragraph, terminal.WIDTH)))
-            terminal.say_table(pages.relations_table(one))
+            terminal.say("\n".join(pages.relations_text(one)))
     else:
         terminal.say_table(pages.overview(found))
         terminal.labelled("next", "dse cases NAME    dse run search_spaces/cases/NAME.yaml", "dim")

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-
 _LONGEST_PLACE = 200
 """Characters of a path inside a file."""
 

@@ -130,9 +130,7 @@ _ALL = (
         options=(NONE,),
         optional=True,
     ),
-    Lever(
-        "attention_kernel", "technique", "what attention keeps on the chip", FUSED, options=(FUSED,), optional=True
-    ),
+    Lever("attention_kernel", "technique", "what attention keeps on the chip", FUSED, options=(FUSED,), optional=True),
 )
 REGISTRY: Mapping[str, Lever] = {lever.name: lever for lever in _ALL}
 """All levers by name, in the order in which designs list them."""

@@ -8,6 +8,7 @@ A *session* is one task. A *sequence* is one agent of it: a sub-agent has a prom
 prefix in the cache. The session's steps are the steps of all its agents.
 """
 
+import zipfile
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dse.arrays import BoolArray, FloatArray, IntArray
+
+MOST_BYTES = 500_000_000
+"""Bytes of a step table unpacked, at most: five million steps take little more than half of it."""
 
 BREAK_SHARE = 0.5
 """A step after the first whose fresh tokens exceed this share of its prompt has lost its prefix (ours)."""
@@ -180,8 +184,7 @@ def save(table: Steps, path: Path) -> None:
 
 def load(path: Path) -> Steps:
     """Read what `save` wrote; nothing in the file is executed. ValueError where it is no step table."""
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        column = {name: np.asarray(file[name], dtype=np.int64) for name in _COLUMNS}
+    column = _unpacked(path)
     if len({values.shape for values in column.values()}) > 1 or column["fresh"].ndim != 1 or not column["fresh"].size:
         raise ValueError("its columns are empty or differ in length")
     sequence = np.cumsum(column["sequence"])
@@ -197,6 +200,23 @@ def load(path: Path) -> Steps:
         output=column["output"].astype(np.float64),
         observation=column["observation"].astype(np.float64),
     )
+
+
+def _unpacked(path: Path) -> dict[str, IntArray]:
+    """Columns of a file that is not larger unpacked than the steps that are read from any trace."""
+    try:
+        with path.open("rb") as stream:
+            with zipfile.ZipFile(stream) as packed:
+                size = sum(member.file_size for member in packed.infolist())
+            if size > MOST_BYTES:
+                raise ValueError(f"it has {size:,} bytes unpacked, at most {MOST_BYTES:,} are read")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as file:
+                return {name: np.asarray(file[name], dtype=np.int64) for name in _COLUMNS}
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # a damaged file can fail in any step of unpacking, with any error
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def _contexts(sequence: IntArray, lost: IntArray, fresh: IntArray) -> IntArray:

@@ -10,7 +10,7 @@ from dse.facts.quantities import Uncertain
 from dse.facts.topology.network import load_topology
 from dse.insight.case import Case
 from dse.insight.technique_words import numbers
-from dse.insight.wording import lever_word, quantity
+from dse.insight.wording import lever_word, percent, quantity
 from dse.search.scoring.block import COPPER_POOL_LINK, OPTICAL_LINK
 from dse.search.scoring.plan import NATIVE, NONE
 
@@ -214,6 +214,10 @@ def _agents(problem: Problem) -> Iterator[Input]:
         total = getattr(agent.model, "published_total", None)
         size = f"{agent.model.id}" + (f", {total / 1e9:.0f} B parameters" if total else "")
         yield Input(f"agents.{agent.name}.model", size, "published configuration", "", False)
+        crew = agent.spec.subagents
+        if crew is not None:
+            dealt = f"{crew.count}, brief {percent(crew.brief)}, report {quantity(crew.report, 'tok')}"
+            yield Input(f"agents.{agent.name}.subagents", dealt, "documented default or this study", "", True)
 
 
 def _serving(problem: Problem) -> Iterator[Input]:

@@ -9,9 +9,11 @@ from dse.insight.memory import moved
 from dse.insight.technique_words import kv_transfer, pass_words
 from dse.insight.terms import Section, Term, parts
 from dse.insight.wording import number, percent, quantity
+from dse.physics import queueing
 from dse.physics.demand import GROUPS
 from dse.physics.serving import speculative_gain
 from dse.search.scoring.keeping import Kept, kept
+from dse.search.scoring.loads import Load, beyond
 from dse.search.scoring.sides import Setting
 from dse.search.scoring.waits import wait
 
@@ -123,7 +125,9 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     none = np.zeros(1)
     still = at.prefill._replace(pass_time=none, pinned_time=none)
     stopped = at._replace(prefill=still, decode=at.decode._replace(append_pass=none))
-    alone = at._replace(operation=at.operation._replace(utilisation=0.0))
+    load = own.plan.classes[item.index].load
+    undisturbed = at.prefill._replace(response=_response(item, load))
+    alone = at._replace(operation=at.operation._replace(utilisation=0.0), prefill=undisturbed)
     whole = mean_first_token(at, held)
     running = whole - mean_first_token(stopped, held)
     queued = whole - mean_first_token(alone, held)
@@ -136,7 +140,7 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     rho = number(own.plan.operation.utilisation)
     terms = [
         Term("pass in progress", running, "s", f"the rest of it, others in one's own, {where}", "queueing Q5"),
-        Term("own work", whole - running - queued - moved - restore, "s", _own_work(item), "serving S3"),
+        Term("own work", whole - running - queued - moved - restore, "s", _own_work(item, load), "queueing Q12"),
         Term("queueing", queued, "s", f"others in service at utilisation {rho}", _queue(own)),
         Term("KV transfer", moved, "s", crossing, "serving S1"),
         Term("KV restore", restore, "s", "prefix brought back from below HBM", "retention R2"),
@@ -176,10 +180,19 @@ def step_section(own: Case, item: ClassCase) -> Section:
     return Section(title, parts(terms, NEGLIGIBLE), note)
 
 
-def _own_work(item: ClassCase) -> str:
+def _response(item: ClassCase, load: Load) -> FloatArray:
+    """Time of a prompt's own tokens over their service where nobody else is there [1]."""
+    if item.colocated:
+        return np.ones(1)
+    stages, chunk = (np.array([float(item.mapping[f"prefill.{name}"])]) for name in ("pp", "chunk"))
+    return queueing.pass_response(stages, beyond(load, chunk), 0.0)
+
+
+def _own_work(item: ClassCase, load: Load) -> str:
     here = item.colocated or item.home == "append_on_decode"
-    token = item.at.decode.append_per_token if here else item.at.prefill.per_token
-    area = item.at.decode.append_per_area if here else item.at.prefill.per_area
+    response = np.ones(1) if here else _response(item, load)
+    token = response * (item.at.decode.append_per_token if here else item.at.prefill.per_token)
+    area = response * (item.at.decode.append_per_area if here else item.at.prefill.per_area)
     fresh, whole = item.at.shape.moments.fresh, item.at.shape.moments.area
     linear = f"{number(fresh)} tok x {quantity(float(token[0]), 's')}"
     return f"{linear} + {number(whole)} tok² x {quantity(float(area[0]), 's')}, lost prefixes besides"

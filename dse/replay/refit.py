@@ -15,7 +15,7 @@ from dse.physics.work import ledger
 from dse.replay.design import Served, decode_step_of
 from dse.replay.grids import Mapped
 from dse.search.scoring import passes, phases
-from dse.search.scoring.loads import Load, pass_wait, short_pass
+from dse.search.scoring.loads import Load, in_passes, short_pass
 from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.plan import Plan
 from dse.search.scoring.points import evaluate_points
@@ -44,7 +44,9 @@ def loaded(served: Served, utilisation: float) -> Served:
     known = served.plan
     classes = list(known.classes)
     own = classes[served.agent]
-    classes[served.agent] = own._replace(load=own.load._replace(utilisation=utilisation))
+    classes[served.agent] = own._replace(
+        load=own.load._replace(utilisation=utilisation, shared=utilisation if own.load.shared else 0.0)
+    )
     operation = known.operation._replace(utilisation=utilisation)
     moved = replace(served, plan=replace(known, classes=tuple(classes), operation=operation))
     at = served.at._replace(operation=operation)
@@ -60,12 +62,13 @@ def _prefill(served: Served, load: Load) -> PrefillSide:
     asked = demand.Load(mapped.degrees["attention_dp"], size, np.array([max(load.cached, 1.0)]))
     short = phases.timed(mapped.site, mapped.grid(1), asked).seconds
     grid = mapped.grid(1)._replace(size=np.array([round(chunk)]))
-    waited, pinned = pass_wait(load, grid, short, per_token * load.fresh + per_area * load.area)
+    waited = in_passes(load, grid, short, per_token * load.fresh + per_area * load.area)
     occupied = mapped.devices / mapped.degrees["attention_dp"]
     kv_bytes = _kv_bytes(mapped, load.cached + load.fresh)
     return served.at.prefill._replace(
-        pass_time=waited,
-        pinned_time=pinned,
+        pass_time=waited.anywhere,
+        pinned_time=waited.pinned,
+        response=waited.response,
         per_token=per_token,
         per_area=per_area,
         work_token=occupied * per_token,

@@ -62,17 +62,15 @@ class Scenario:
     def predicted(self) -> dict[str, float]:
         """The closed form, at the utilisation of the study."""
         columns = self.served.columns
-        output = float(self.served.plan.classes[self.served.agent].load.output)
-        tpot, mean = float(columns.tpot[0]), float(columns.latency_mean[0])
         return {
-            "ttft_mean": mean - (output - 1) * tpot,
+            "ttft_mean": float(columns.ttft_mean[0]),
             "ttft_p50": float(columns.ttft_p50[0]),
             "ttft_p95": float(columns.ttft_p95[0]),
             "ttft_p99": float(columns.ttft_p99[0]),
-            "tpot": tpot,
+            "tpot": float(columns.tpot[0]),
             "tpot_full": float(columns.tpot_full[0]),
             "hit_rate": float(columns.hit_rate[0]),
-            "task_latency": self.steps_per_task * mean,
+            "task_latency": self.steps_per_task * float(columns.latency_mean[0]),
         }
 
 
@@ -99,8 +97,9 @@ def of_file(served: Served, path: Path) -> Scenario:
             "for the agent in the study, or replay a design for a model with a longer context"
         )
         raise SpecError([Mistake(str(path), 0, 0, "", message)])
-    unchanged = bool((made.table.context == recording.steps.context).all())
-    clock = recording.times if recording.arrivals is not None else None
+    unchanged = np.array_equal(made.table.context, recording.steps.context)
+    same = len(made.table) == len(recording.steps)
+    clock = recording.times if recording.arrivals is not None and same else None
     trace = Trace(path.name, made.table, clock, recording.blocks if unchanged else None)
     return Scenario(agent.name, refitted(served, made), trace)
 

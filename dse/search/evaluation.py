@@ -109,7 +109,7 @@ def _class_columns(shape: ClassShape, part: ClassPoints) -> dict[str, FloatArray
             f"task_latency_{name}": count * c.latency_mean
             for name, count in zip(("p50", "p95", "p99"), shape.step_quantiles, strict=True)
         },
-        "ttft_mean": c.latency_mean - (part.output - 1) * c.tpot,
+        "ttft_mean": c.ttft_mean,
         "hit_rate": c.hit_rate,
         "retention": c.retention_time,
         "prefill_seconds": steps * c.prefill_seconds,

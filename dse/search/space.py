@@ -9,6 +9,7 @@ that differ only in the order of a device pair it is the earlier one.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from math import prod
 from typing import Protocol
 
@@ -23,6 +24,9 @@ BLOCK = 16_384
 
 LONG = 12
 """Choices from which on an ordered lever has neighbours at growing distances only."""
+
+SHORT = (-4, -2, -1, 1, 2, 4)
+"""Steps of an ordered lever that moves together with another."""
 
 COUNTABLE = 2**62
 """Largest group that is numbered with 64-bit integers."""
@@ -111,9 +115,15 @@ class Space:
         return tuple(_group(self.structure, axes) for axes in self.structure.groups())
 
     @cached_property
-    def moves(self) -> int:
-        """Neighbours of a design, at most."""
-        return sum(_targets(axis, np.zeros(1, dtype=np.int64)).shape[1] for axis in self.axes)
+    def moves(self) -> tuple[int, int]:
+        """Neighbours of a design, at most: by one lever, and by two."""
+        one = sum(_targets(axis, np.zeros(1, dtype=np.int64)).shape[1] for axis in self.axes)
+        return one, len(list(combinations(self._walked, 2))) * len(SHORT) ** 2
+
+    @cached_property
+    def _walked(self) -> tuple[int, ...]:
+        """Columns of the long ordered levers, whose neighbours are at growing distances."""
+        return tuple(column for column, axis in enumerate(self.axes) if axis.ordered and len(axis.choices) > LONG)
 
     @cached_property
     def size(self) -> int:
@@ -173,10 +183,30 @@ class Space:
             rows[:, column] = targets.ravel()
             moved.append(rows)
             source.append(np.repeat(np.arange(len(designs)), targets.shape[1]))
-        rows, origin = self.structure.canonical(np.concatenate(moved)), np.concatenate(source)
-        changed = (rows != designs.rows[origin]).any(axis=1)
-        fresh = _first_of_each(rows) & changed
-        return Designs(rows[fresh], self.names), origin[fresh]
+        return self._fresh(designs, np.concatenate(moved), np.concatenate(source))
+
+    def diagonals(self, designs: Designs) -> tuple[Designs, IntArray]:
+        """Designs that differ by short steps of two long ordered levers, and the row that each came from; none twice.
+
+        Along a requirement that binds, one lever gives what another takes: no step of one lever gets there.
+        """
+        moved, source = [designs.rows[:0]], [np.zeros(0, dtype=np.int64)]
+        steps = np.array([(one, other) for one in SHORT for other in SHORT])
+        sizes = np.array(self.structure.sizes)
+        for pair in combinations(self._walked, 2):
+            targets = designs.rows[:, None, pair].astype(np.int64) + steps
+            owner, step = np.nonzero(((targets >= 0) & (targets < sizes[list(pair)])).all(axis=2))
+            rows = designs.rows[owner].copy()
+            rows[:, pair] = targets[owner, step]
+            moved.append(rows)
+            source.append(owner)
+        return self._fresh(designs, np.concatenate(moved), np.concatenate(source))
+
+    def _fresh(self, designs: Designs, moved: Rows, source: IntArray) -> tuple[Designs, IntArray]:
+        """Canonical form of moved rows that mean another design, each once, and where they came from."""
+        rows = self.structure.canonical(moved)
+        fresh = _first_of_each(rows) & (rows != designs.rows[source]).any(axis=1)
+        return Designs(rows[fresh], self.names), source[fresh]
 
     def decode(self, row: Rows | Sequence[int]) -> dict[str, Choice]:
         """Lever -> choice of one design."""

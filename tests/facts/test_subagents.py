@@ -1,13 +1,20 @@
 """Sub-agents: what is dealt, by hand and by what must hold for any sessions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dse.facts.errors import SpecError
+from dse.facts.problem import dump, load, resolve
+from dse.facts.reader import Source
 from dse.facts.sessions import Tokens, steps
 from dse.facts.subagents import SubAgents, dealt
 from dse.facts.workload import load_workload
+
+ROOT = Path(__file__).parents[2]
 
 
 def session(length, shared=100.0, number=0):
@@ -70,3 +77,15 @@ def test_a_catalog_class_is_dealt():
     assert crew.path_steps < 0.4 * alone.path_steps
     assert crew.served.context < alone.served.context
     assert crew.served.fresh > alone.served.fresh
+
+
+def test_a_study_states_its_sub_agents_and_explains_them(tmp_path):
+    text = (ROOT / "search_spaces" / "quickstart.yaml").read_text()
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    problem = load(path, {"agents.coding.subagents": "{count: 4, report: 2000 tok}"})
+    assert problem.agents[0].workload.path_steps < problem.agents[0].workload.steps / 3
+    again = resolve(Source("again", dump(problem), {}), tmp_path / "again.yaml")
+    assert again.agents[0].spec.subagents == SubAgents(count=4, report="2000 tok")
+    with pytest.raises(SpecError, match=r"subagents\.count"):
+        load(path, {"agents.coding.subagents": "{count: 0}"})

@@ -78,6 +78,27 @@ def test_a_worker_needs_no_file_of_the_coordinator(small, tmp_path):
     assert all((theirs.columns[name] == values).all() for name, values in ours.columns.items())
 
 
+def test_a_class_of_agents_of_ones_own_goes_to_the_workers_and_with_the_run(tmp_path):
+    from dse.search.crews import dask_crew
+
+    shipped, own = STUDY.parents[1] / "dse/facts/catalog/workloads", tmp_path / "own"
+    (own / "classes").mkdir(parents=True)
+    shutil.copy(shipped / "chat.npz", own / "classes")
+    (own / "classes" / "mine.yaml").write_text((shipped / "chat.yaml").read_text().replace("id: chat", "id: mine"))
+    text = (STUDY.parents[1] / "tests/studies/tiny.yaml").read_text()
+    (own / "study.yaml").write_text(text.replace("workload: coding", "workload: classes/mine.yaml"))
+    question = ask(load(own / "study.yaml"))
+    found = explore(question, Options(budget("8 evaluations"), workers=1, results=tmp_path / "results"))
+    sent, moved = dask_crew.task(question), tmp_path / "moved"
+    shutil.rmtree(own)
+    shutil.move(found.folder, moved)
+    designs = question.space.sample(8, 0)
+    theirs, ours = dask_crew.rebuilt(sent).evaluate(designs), question.evaluate(designs)
+    assert all((theirs.columns[name] == values).all() for name, values in ours.columns.items())
+    again = explore(ask(load(moved / "problem.yaml")), Options(budget("12 evaluations"), workers=1, resume=moved))
+    assert again.summary["evaluations"] == 12
+
+
 def test_a_cluster_that_is_not_there_ends_with_a_message(small, tmp_path, harness, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("dse.search.crews.dask_crew.TIMEOUT", "1 s")

@@ -47,6 +47,13 @@ NODE_LINK = (
     ' "nodes": [{"id": "a", "kind": "accelerator"}, {"id": "b", "kind": "accelerator"}],'
     ' "edges": [{"source": "a", "target": "b", "tier": "scale_up"}]}'
 )
+EVALUATOR = b"""
+evaluator:
+  replay: {agent: coding, calls: 200, seed: 1}
+  promising: 4
+  timeout: 90 s
+  retries: 1
+"""
 POINTS = "model,device,tp,batch,new_tokens,cached_tokens\nllama_3_1_70b,h100_sxm,8,8,1,4096\n"
 
 
@@ -86,6 +93,7 @@ def sources():
     found += [(ROOT / "dse/facts/catalog/calibration.yaml", _calibration, 1)]
     ready = [(path.name, path.read_bytes(), reader, weight) for path, reader, weight in found]
     ready += [(name, text.encode(), traces.read_trace, 2) for name, text in TRACES.items()]
+    ready += [("evaluated.yaml", (ROOT / "tests/studies/tiny.yaml").read_bytes() + EVALUATOR, _study, 1)]
     ready += [("config.json", CONFIG.encode(), hf_import.import_config, 4)]
     ready += [("graph.json", NODE_LINK.encode(), _topology, 3)]
     ready += [("points.csv", POINTS.encode(), predict_file, 1)]

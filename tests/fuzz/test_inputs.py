@@ -1,23 +1,29 @@
 """Broken inputs of every kind: refused with a message and a place, never a traceback, never a hang."""
 
 import importlib.util
+import io
+import random
 import resource
+import struct
 import subprocess
 import sys
 import time
 import tracemalloc
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dse.facts import files, measurements, traces
+from dse.facts import files, measurements, sessions, traces
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
 from dse.facts.reader import read
 from dse.facts.topology.files import read_wiring
 from dse.facts.topology.network import load_topology
+from dse.facts.workload import load_workload
 
 
 def _mutate():
@@ -204,6 +210,70 @@ def test_what_is_no_text_is_refused_with_its_place(content, message, tmp_path):
     with pytest.raises(SpecError) as caught:
         read(path)
     assert message in str(caught.value)
+
+
+SHIPPED = mutate.ROOT / "dse/facts/catalog/workloads"
+
+
+def told(table, folder):
+    """Mistake of a class whose step table has this content; None where it can be read."""
+    (folder / "mine.yaml").write_text((SHIPPED / "chat.yaml").read_text().replace("chat.npz", "mine.npz"))
+    (folder / "mine.npz").write_bytes(table)
+    try:
+        sessions.load(folder / "mine.npz")
+    except ValueError:
+        with pytest.raises(SpecError) as caught:
+            load_workload(folder / "mine.yaml")
+        return str(caught.value)
+    return None
+
+
+def test_a_damaged_step_table_is_refused_with_the_place_that_names_it(tmp_path):
+    whole, rng = (SHIPPED / "chat.npz").read_bytes(), random.Random(3)
+    found = [told(whole[: rng.randrange(len(whole))], tmp_path) for _ in range(10)]
+    for _ in range(60):
+        place = rng.randrange(len(whole))
+        found.append(told(whole[:place] + rng.randbytes(8) + whole[place + 8 :], tmp_path))
+    assert sum(message is not None for message in found) > 50
+    assert all("mine.yaml:" in message and "  table  " in message for message in found if message)
+
+
+def packed(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, parts in members.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                for part in parts:
+                    member.write(part)
+    return buffer.getvalue()
+
+
+def test_a_step_table_that_unpacks_to_more_than_memory_is_refused_before_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(sessions, "MOST_BYTES", 60_000_000)
+    bomb = packed({"session": [b"\0" * 1_000_000] * 61})
+    assert len(bomb) < 100_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "bytes unpacked" in told(bomb, tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_a_step_table_that_lies_about_its_size_or_holds_an_object_is_refused(tmp_path):
+    header = "{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    lie = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+    assert "cannot be read" in told(packed({"session": [lie]}), tmp_path)
+    objects = io.BytesIO()
+    np.save(objects, np.array([{}], dtype=object), allow_pickle=True)
+    assert "cannot be read" in told(packed({"session": [objects.getvalue()]}), tmp_path)
+
+
+def test_a_message_quotes_no_more_than_a_person_reads_and_steers_no_terminal(tmp_path):
+    path = tmp_path / "kernels.csv"
+    head, first, *_ = (mutate.ROOT / "tests/reference/kernels_sample.csv").read_text().splitlines()
+    path.write_text(f'{head}\n{first.rpartition(",")[0]},"\x1b[2J{"x" * 50_000}"\n')
+    with pytest.raises(SpecError) as caught:
+        measurements.read(path)
+    assert len(str(caught.value)) < 3000
+    assert "\x1b" not in str(caught.value)
 
 
 def test_the_command_line_ends_with_code_2_and_no_traceback(tmp_path):

@@ -13,7 +13,7 @@ from dse.replay.outcome import Outcome
 from dse.replay.run import replay
 from dse.replay.system import Decode, Keeping, Links, Prefill, System
 from dse.search.scoring import phases
-from dse.search.scoring.waits import first_token_line
+from dse.search.scoring.waits import first_token_lines
 from tests.replay.conftest import linear, scenario, single_steps, station, way
 
 RHO = 0.6
@@ -132,7 +132,7 @@ def test_coded_kv_crosses_in_the_time_of_the_closed_form() -> None:
     plain, coded = (way(name) for name in ("decode", "coded"))
     for served in (plain, coded):
         links = system(served, Size(1, 1, 1.0), 1e4).links
-        line = first_token_line(served.at, warm=False)
+        line = first_token_lines(served.at)[1]
         assert links.kv_token / min(links.prefill, links.decode) == pytest.approx(float(line.per_moved[0]))
     assert coded.kv_token / float(coded.at.kv_token[0]) == pytest.approx(7.0, rel=1e-2)
     assert plain.kv_token == float(plain.at.kv_token[0])

@@ -1,10 +1,12 @@
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dse.search.scoring import combine as combining
 from dse.search.scoring.combine import Points, combine
 
 AGENTS = 3
@@ -46,6 +48,17 @@ def test_every_row_takes_one_point_of_each_class_of_its_own_design(instance):
     assert (points.design[rows.point] == rows.design[:, None]).all()
     assert (points.agent[rows.point] == np.arange(AGENTS)).all()
     assert sorted(set(rows.design)) == list(range(instance[1]))
+
+
+@settings(deadline=None, max_examples=150)
+@given(instances)
+def test_points_that_cannot_be_taken_are_left_out_without_a_trace(instance):
+    points = drawn(*instance)
+    with patch.object(combining, "_contending", lambda points, rows, *rest: np.ones(rows.size, dtype=bool)):
+        every_one = combine(points, instance[1], AGENTS)
+    rows = combine(points, instance[1], AGENTS)
+    assert (rows.design == every_one.design).all()
+    assert (rows.point == every_one.point).all()
 
 
 @settings(deadline=None, max_examples=150)

@@ -208,6 +208,7 @@ def test_colocated_is_disaggregated_on_equal_devices_plus_interference_and_less_
     decode, free = at.decode, np.full(at.home.size, 1e30)
     prefill = at.prefill._replace(
         pass_time=decode.append_pass, pinned_time=decode.append_pass,
+        response=np.full(at.home.size, 1 / (1 - at.operation.utilisation)),
         per_token=decode.append_per_token, per_area=decode.append_per_area,
         work_token=decode.append_work_token, work_area=decode.append_work_area, rank_devices=decode.rank_devices,
         kv_bytes=decode.kv_bytes, room=decode.memory, tail_bytes=0 * decode.memory, memory=decode.memory,

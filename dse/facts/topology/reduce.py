@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -171,8 +170,8 @@ def _user_cache() -> Path:
 def _key(topology: Topology) -> str:
     """Hash of the topology and of the code that reduces it: a change of either makes a new entry."""
     content = hashlib.sha256(topology.model_dump_json().encode())
-    for module in sorted(resources.files("dse.facts").iterdir(), key=lambda entry: entry.name):
-        if module.name.startswith("topology") and module.name.endswith(".py"):
+    for module in sorted(resources.files("dse.facts.topology").iterdir(), key=lambda entry: entry.name):
+        if module.name.endswith(".py"):
             content.update(module.read_bytes())
     content.update(np.__version__.encode())
     return content.hexdigest()
@@ -186,7 +185,7 @@ def _load(stored: Path) -> Coefficients | None:
             fields: dict[str, Any] = {name: archive[name] for name in archive.files if name != "plain"}
         fields |= {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
         return _read_only(Coefficients(**fields))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except Exception:  # a damaged file can fail in any step of unpacking, with any error
         return None
 
 

@@ -43,7 +43,7 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
         Relation(
             "DeepSeek-R1 in bf16, batch 16, 300K context: about 100 GB and more per request", long, 100, 120, "GB"
         ),
-        *_quadrants(problem, (grouped, latent)),
+        *_quadrants(problem, (grouped, every, latent)),
         _outgrown(problem, grouped),
         *_cards(grouped),
     )
@@ -82,19 +82,39 @@ def _oi(model: Model, width: float, load: Load) -> float:
 
 
 def _quadrants(problem: Problem, models: tuple[Model, ...]) -> tuple[Relation, ...]:
-    """Decode lies left of the ridge whatever the agent, model and format; prefill of a cold context right of it."""
-    decode, first = [], []
-    for agent in problem.agents:
-        moments = agent.workload.served
-        for model in models:
-            for name, width in WIDTHS.items():
-                load = Load(float(MODEST), 1.0, moments.context)
-                decode.append(_oi(model, width, load) / _ridge(name))
-        first.append(_oi(models[0], 2.0, Load(1.0, moments.context, 0.0)) / _ridge("bf16"))
-    return (
-        below("decode at batch 16 is left of the ridge in every format: largest OI / ridge", max(decode)),
-        above("prefill of a cold context on the grouped-query model is right of it: smallest OI / ridge", min(first)),
+    """Decode lies left of the ridge whatever the agent, model and format; prefill of a cold context right of it.
+
+    The last model has experts, of which a short prompt touches many: its prefill is right of the ridge for most agents.
+    """
+    decode, first = (
+        np.array(
+            [
+                [[_oi(model, width, load) / _ridge(name) for name, width in WIDTHS.items()] for load in loads]
+                for model in models
+            ]
+        )
+        for loads in _loads(problem)
     )
+    return (
+        below(
+            "decode at batch 16 is left of the ridge for every agent, model and format: largest OI / ridge",
+            decode.max(),
+        ),
+        above("prefill of a cold context on the dense models is right of it: smallest OI / ridge", first[:-1].min()),
+        Relation(
+            "agents whose cold context is right of it on DeepSeek-R1, of four",
+            float((first[-1, :, 0] >= 1).sum()),
+            2,
+            4,
+            trend=True,
+        ),
+    )
+
+
+def _loads(problem: Problem) -> tuple[list[Load], list[Load]]:
+    """A decode step at a modest batch and a cold prompt, of every agent."""
+    contexts = [agent.workload.served.context for agent in problem.agents]
+    return [Load(float(MODEST), 1.0, size) for size in contexts], [Load(1.0, size, 0.0) for size in contexts]
 
 
 def _outgrown(problem: Problem, model: Model) -> Relation:

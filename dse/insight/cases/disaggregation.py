@@ -33,6 +33,12 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
         above("the gain at 2K in 1K out over that at 0.5K in 4K out", even / short, unit="x"),
         above("best prefill devices per decode device, relaxed (10 tok/s) over tight (100 tok/s)", fall, 1.5, "x"),
         Relation("steps of interactivity at which that ratio rises", _rises(ratios), 0, 0, trend=True),
+        above(
+            "devices for equal rate at 10 tok/s, as many of either kind over matched in rate",
+            2 * max(ratios[0], 1.0) / (ratios[0] + 1.0),
+            1.05,
+            "x",
+        ),
     )
 
 

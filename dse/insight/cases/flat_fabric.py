@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dse.facts.problem import Problem
+from dse.facts.problem import Problem, load
 from dse.insight.cases.answers import Answers
+from dse.insight.cases.registry import study
 from dse.insight.cases.relation import Relation, above, near
 from dse.physics import network
 
@@ -43,6 +44,7 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
             1.2,
             "x",
         ),
+        above("the same, 72 over 128", times["nvl72"] / times["domain_128"], 1.0, "x"),
         above("the same, 64 over 128", times["domain_64"] / times["domain_128"], 1.0, "x"),
         above("the same, 128 over one flat fabric", times["domain_128"] / times["fullflat"], 1.0, "x"),
         near(
@@ -57,6 +59,27 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
         ),
         above("what overlap saves on domains of 8, over what it saves on the flat fabric", narrow / flat, 1.0, "x"),
         above("a third more HBM never costs device time: stock over more", stock / more, 1 - 1e-9, "x"),
+        *_second_tier(),
+    )
+
+
+def _second_tier() -> tuple[Relation, ...]:
+    """Host DRAM as the second tier of memory, where sessions come back to their cache."""
+    changed = {
+        "agents.chat.workload": "coding",
+        "agents.chat.context_policy": "compaction",
+        "decode.topology": "domain_64",
+        "decode.memory_scale": "1",
+        "levers.decode.host_memory": "[0 GB, 256 GB, 1 TB]",
+        "slo.ttft": "20 s",
+    }
+    answers = Answers.of(load(study("fullflat"), changed))
+    bare, some, much = (answers.where(decode__host_memory=size).best("cost") for size in (0.0, 256e9, 1e12))
+    return (
+        above(
+            "cost per task of coding sessions without a second tier of memory over 256 GB of it", bare / some, 1.05, "x"
+        ),
+        above("what the first 256 GB save over what the next 744 GB save", (bare - some) / (some - much), 1.0, "x"),
     )
 
 

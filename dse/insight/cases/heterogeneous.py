@@ -1,6 +1,7 @@
 """Efficient and Scalable Agentic AI with Heterogeneous Systems, arXiv 2507.19635: pairs, networks, task graphs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from dse.facts.catalog import accelerator
 from dse.facts.catalog import model as catalog_model
 from dse.facts.problem import Problem
 from dse.facts.task_graph import Call, TaskGraph, load_task_graph
+from dse.facts.workload import load_workload
 from dse.insight.cases.answers import Answers
 from dse.insight.cases.registry import study
 from dse.insight.cases.relation import Relation, above, below, near
@@ -40,6 +42,14 @@ INSTANCE = 8
 
 POOLS = ("b200_sxm", "gaudi3")
 """Pools on which the task graph is placed."""
+
+RIVALS = (("h100_sxm", "h100_sxm"), ("b200_sxm", "b200_sxm"), ("b200_sxm", "gaudi3"))
+"""Pairs of which the authors give gains (gimletlabs.ai, 2025-10-13, as reported by gomomento.com)."""
+
+BASIS_GAP = (
+    "a system price carries about 15,000 dollars of host and network per part whichever part it is, which weighs more "
+    "on the cheaper one; per dollar of the part alone Gaudi 3 leads (row above)"
+)
 
 TABLE_GAP = (
     "here B200 decodes about twice as fast as Gaudi 3 for 1.8 times the system price; the paper's hardware table is "
@@ -101,6 +111,44 @@ def _pairs(problem: Problem) -> tuple[Relation, ...]:
             cost("gaudi3", "gaudi3") / cost("b200_sxm", "gaudi3"),
             unit="x",
         ),
+        *_price_basis(problem),
+        *_rivals(problem),
+    )
+
+
+def _price_basis(problem: Problem) -> tuple[Relation, ...]:
+    """Why the pairs go the way they go: bandwidth per dollar of the part alone and of its system."""
+    bare = problem.with_values({"prices.host_share": 0.0, "prices.network_share": 0.0})
+    answers = Answers.of(bare)
+    same, mixed = (answers.where(prefill__device="b200_sxm", decode__device=one).best("cost") for one in POOLS)
+    alone, whole = (_bandwidth_ratio(one) for one in (bare, problem))
+    return (
+        above("memory bandwidth per dollar, Gaudi 3 over B200, parts alone", alone, 1.0, "x"),
+        above("the same with the share of host and network that a part needs", whole, 1.0, "x", BASIS_GAP),
+        above("cost per task, B200 for both over B200 + Gaudi 3, parts alone: even", same / mixed, 0.95, "x"),
+    )
+
+
+def _bandwidth_ratio(problem: Problem) -> float:
+    """Memory bandwidth per dollar of a system with Gaudi 3 over one with B200 [1]."""
+    dear, cheap = (problem.devices[name] for name in POOLS)
+    assert dear.memory is not None
+    assert cheap.memory is not None
+    worth = [part.memory.bandwidth / system_capital(part, problem.prices) for part in (cheap, dear) if part.memory]
+    return worth[0] / worth[1]
+
+
+def _rivals(problem: Problem) -> tuple[Relation, ...]:
+    """Later figures of the same authors: cost against H100 for both, where answers are long."""
+    agent = problem.agents[0]
+    beside = load_workload(agent.spec.workload.replace("prompt_heavy", "answer_heavy"))
+    answers = Answers.of(replace(problem, agents=(replace(agent, workload=beside),)))
+    base, same, mixed = (answers.where(prefill__device=one, decode__device=other).best("cost") for one, other in RIVALS)
+    return (
+        near(
+            "cost per task with long answers, H100 for both over B200 for both: about 2.5", base / same, 2.5, 0.2, "x"
+        ),
+        near("the same over B200 + Gaudi 3: up to 4", base / mixed, 4.0, 0.2, "x", BASIS_GAP),
     )
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from dse.arrays import FloatArray
+from dse.facts.catalog import accelerator
 from dse.facts.problem import Problem
-from dse.insight.cases.relation import Relation, near
+from dse.insight.cases.relation import Relation, above, near
 from dse.physics.demand import Load, Mapping, Precision
 from dse.physics.work import pass_work
 from dse.search.scoring import passes
@@ -17,6 +18,9 @@ PUBLISHED = ((8, 0.6e-6, 86, 80), (32, 4.5e-6, 290, 271), (128, 4.5e-6, 776, 743
 
 CONTEXTS = (4_096, 131_072)
 """Contexts of the source [tok]."""
+
+PARTS = ("h200_sxm", "rubin_vr200", "groq_lpu_v1", "cerebras_wse3")
+"""Parts of the catalog with HBM3e, HBM4, SRAM, and SRAM on a wafer; for stacked DRAM there is no part with figures."""
 
 TOLERANCE = 0.02
 """Share within which the six figures must agree."""
@@ -48,4 +52,26 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
     claim = "8 times the bandwidth on 128 chips, where synchronisation binds"
     found.append(Relation(claim, float(many), 1.1, 4.5, "x"))
     found.append(Relation("the same on 8 chips buys more", float(few / many), 1.0, trend=True, unit="x"))
-    return tuple(found)
+    return (*found, *_memories(problem))
+
+
+def _memories(problem: Problem) -> tuple[Relation, ...]:
+    """Parts of other memories, as many as hold the model and the cache of one user, at least eight."""
+    shape = passes.model_shape(problem.agents[0].model)
+    work = pass_work(shape, FP8, Mapping(), Load(1.0, 1.0, float(CONTEXTS[0])))
+    moved = float((work.weight_bytes + work.kv_bytes).sum())
+    rates, waits = {}, {}
+    for name in PARTS:
+        part = accelerator(name).memory
+        assert part is not None
+        chips = max(np.ceil(moved / part.capacity), PUBLISHED[0][0])
+        sync = shape.n_layers * (PUBLISHED[0][1] if chips <= PUBLISHED[0][0] else PUBLISHED[1][1])
+        step = moved / (part.bandwidth * chips) + sync
+        rates[name], waits[name] = 1 / step, sync / step
+    stock, taller, on_chip, wafer = PARTS
+    return (
+        above("one user at 4K on parts with HBM4 over parts with HBM3e", rates[taller] / rates[stock], unit="x"),
+        above("the same, SRAM over HBM4", rates[on_chip] / rates[taller], unit="x"),
+        above("synchronisation in a step on SRAM parts", waits[on_chip], 0.9),
+        above("synchronisation in a step on wafers", waits[wafer], 0.9),
+    )

@@ -4,7 +4,9 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.catalog import model as catalog_model
-from dse.facts.problem import Problem
+from dse.facts.problem import Problem, load
+from dse.insight.cases.answers import Answers
+from dse.insight.cases.registry import study
 from dse.insight.cases.relation import Relation, above, below
 from dse.physics import transformer
 from dse.physics.demand import Load, Mapping
@@ -16,6 +18,15 @@ GROUPED, LATENT, SPARSE, HYBRID = "qwen3_235b_a22b", "deepseek_v3", "deepseek_v3
 
 CONTEXTS = np.array([8_192.0, 131_072.0])
 """Short and long context [tok]."""
+
+DENSE, STATE = "llama_3_1_70b", "nemotron_h_56b"
+"""A dense model, and one of state-space layers that serves short contexts only."""
+
+BUDGETS = (32_768, 131_072)
+"""Context budgets that all four models can serve [tok]."""
+
+TARGETS = {"slo": "{ttft: 10 s, tpot: 100 ms}"}
+"""Targets that all of them meet."""
 
 BATCH = 32.0
 """Requests in a decode step, enough that the KV and not the weights alone count."""
@@ -39,6 +50,30 @@ def relations(_: Problem) -> tuple[Relation, ...]:
         above("the same, grouped-query over hybrid linear", growth[GROUPED] / growth[HYBRID], unit="x"),
         below("decode traffic of the sparse model at 128K over 8K, batch 32", growth[SPARSE], 1.5, "x"),
         below("decode traffic of the hybrid model at 128K over 8K, batch 32", growth[HYBRID], 1.5, "x"),
+        above(
+            "KV of a request at 8K, grouped-query 70B over state-space 56B",
+            float(_kv(DENSE)[0]) / float(_kv(STATE)[0]),
+            2.0,
+            "x",
+        ),
+        *_front(),
+    )
+
+
+def _front() -> tuple[Relation, ...]:
+    """Cost per task of coding sessions kept to a long context over a short one, each model on its own best designs."""
+    rise = {}
+    for name in (GROUPED, LATENT, SPARSE, HYBRID):
+        costs = []
+        for budget in BUDGETS:
+            changed = {"agents.coding.model": name, "agents.coding.context_budget": str(budget), **TARGETS}
+            costs.append(Answers.of(load(study("hybrid_memory_models"), changed)).best("cost"))
+        rise[name] = costs[1] / costs[0]
+    return (
+        above(
+            "rise of cost per task from 32K to 128K contexts, latent over sparse", rise[LATENT] / rise[SPARSE], unit="x"
+        ),
+        above("the same, grouped-query over hybrid linear", rise[GROUPED] / rise[HYBRID], unit="x"),
     )
 
 

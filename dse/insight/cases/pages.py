@@ -1,14 +1,15 @@
 """Cases for people and programs: one overview, one page each, and the files under results."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from dse.insight import wording
 from dse.insight.cases import registry, relation
 from dse.insight.cases.registry import Case
-from dse.insight.table import Table
+from dse.insight.table import WIDTH, Table
 
 TITLE = "# Cases: published results held against the model"
 
@@ -38,13 +39,16 @@ def overview(cases: Sequence[Case]) -> Table:
     return Table(("case", "agrees", "trend shown", "known gap", "disagrees"), rows, frozenset({0}))
 
 
-def relations_table(case: Case) -> Table:
-    """One row per relation."""
-    rows = tuple(
-        (one.claim, one.expected, f"{wording.number(one.got)}{' ' + one.unit if one.unit else ''}", one.verdict)
-        for one in case.relations
-    )
-    return Table(("relation", "expected", "got", "verdict"), rows, frozenset({0, 1, 2, 3}))
+def relations_text(case: Case) -> Iterator[str]:
+    """Verdict, figure, accepted range and statement of every relation, folded; the reason below a known gap."""
+    start = f"  {'verdict':<13}{'got':<13}{'expected':<20}"
+    yield f"{start}relation"
+    for one in case.relations:
+        got = f"{wording.number(one.got)}{' ' + one.unit if one.unit else ''}"
+        reason = [] if one.holds or not one.gap else wrap(f"because {one.gap}", WIDTH - len(start))
+        first, *rest = [*wrap(one.claim, WIDTH - len(start)), *reason]
+        yield f"  {one.verdict:<13}{got:<13}{one.expected:<20}{first}"
+        yield from (f"{'':{len(start)}}{line}" for line in rest)
 
 
 def facts(cases: Sequence[Case]) -> dict[str, Any]:

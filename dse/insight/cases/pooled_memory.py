@@ -1,6 +1,7 @@
 """Memory behind optical links (Photonic Fabric, arXiv 2507.14000): when a pool pays, and against what."""
 
 from dse.facts.catalog import link, memory
+from dse.facts.places import topologies
 from dse.facts.problem import Problem, load
 from dse.facts.topology.network import load_topology
 from dse.facts.topology.reduce import reduce
@@ -39,7 +40,7 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
         return own.where(pool__technology="none").best("cost") / own.best("cost")
 
     wired, lit = _by_light(answers)
-    (copper, published), (light, aimed) = ((_energy(problem, *row[:2]), row[2]) for row in NETWORKS)
+    (copper, published), (light, aimed) = ((_energy(*row[:2]), row[2]) for row in NETWORKS)
     return (
         near("energy of a remote access over two tiers of electrical switches", copper, published, 0.15, "pJ/bit"),
         near("the same over one optical hop", light, aimed, 0.15, "pJ/bit"),
@@ -51,17 +52,28 @@ def relations(problem: Problem) -> tuple[Relation, ...]:
             unit="x",
         ),
         *(
-            Relation(f"output tokens per device of a {size} model, pool over none: up to {most}", _lifted(name), 1.2, most, "x")
+            Relation(
+                f"output tokens per device of a {size} model, pool over none: up to {most}",
+                _lifted(name),
+                1.2,
+                most,
+                "x",
+            )
             for name, size, most in LARGE
+        ),
+        above(
+            "output tokens per device with ports of 800 GB/s over ports of 200 GB/s",
+            _ports(answers, 800e9) / _ports(answers, 200e9),
+            unit="x",
         ),
         above("cost per task over the network card over cost with optics", wired / lit, 1.0, "x", OPTICS_GAP),
         below("price of optics at which the two are equal, over that of pluggable modules", _even(problem), 1.0, "x"),
     )
 
 
-def _energy(problem: Problem, wiring: str, ends: str) -> float:
+def _energy(wiring: str, ends: str) -> float:
     """Energy of a bit from remote memory: both ends of every link on the way, and the memory; switches not counted."""
-    found = reduce(load_topology(study("photonic_pool").parents[2] / "topologies" / f"{wiring}.yaml"))
+    found = reduce(load_topology(topologies(study("photonic_pool"), {})[wiring]))
     links = float(found.steps[found.ops.index("p2p")].max())
     end, far = link(ends).energy, memory(REMOTE).energy
     assert end is not None
@@ -69,9 +81,17 @@ def _energy(problem: Problem, wiring: str, ends: str) -> float:
     return (2 * links * end.likely + far.likely) * BITS_PER_PICOJOULE
 
 
+def _ports(answers: Answers, bandwidth: float) -> float:
+    """Most output tokens per second and device with a pool on ports of a bandwidth."""
+    pooled = answers.where(optical_bandwidth=bandwidth, pool__technology=("cxl_ddr5", "lpddr5x", "hbf"))
+    return pooled.best("output_tokens_per_s_device")
+
+
 def _by_light(answers: Answers) -> tuple[float, float]:
     """Least cost without and with optical links."""
-    return answers.where(optical_bandwidth=0.0).best("cost"), answers.where(optical_bandwidth=(200e9, 800e9)).best("cost")
+    return answers.where(optical_bandwidth=0.0).best("cost"), answers.where(optical_bandwidth=(200e9, 800e9)).best(
+        "cost"
+    )
 
 
 def _even(problem: Problem) -> float:

@@ -42,15 +42,16 @@ class Relation:
     def expected(self) -> str:
         """The accepted range in words.
 
-        >>> Relation("", 1.5, 1.0, 2.0, "x").expected, Relation("", 1.5, 1.0).expected
-        ('1 to 2 x', 'at least 1')
+        >>> Relation("", 1.5, 1.0, 2.0, "x").expected, Relation("", 1.5, 1.0).expected, Relation("", 1, 1, 1).expected
+        ('1 to 2 x', 'at least 1', '1')
         """
         unit = f" {self.unit}" if self.unit else ""
         if math.isinf(self.high):
             return f"at least {wording.number(self.low)}{unit}"
         if math.isinf(self.low):
             return f"at most {wording.number(self.high)}{unit}"
-        return f"{wording.number(self.low)} to {wording.number(self.high)}{unit}"
+        low, high = wording.number(self.low), wording.number(self.high)
+        return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
 
 
 def near(claim: str, got: float, published: float, share: float, unit: str = "", gap: str = "") -> Relation:

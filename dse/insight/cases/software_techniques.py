@@ -41,7 +41,7 @@ CODEC_GAP = (
 )
 
 GRAPH_GAP = (
-    "its baselines pass intermediate results through memory between kernels; the engines that this package is fitted on "
+    "its baselines pass intermediate results through memory between kernels; the engines behind this package "
     "replay graphs, in which the launches of projections are 4 % of a step"
 )
 

@@ -3,7 +3,7 @@
 Every sentence is made from numbers of the run and keeps them beside its text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,14 +18,15 @@ from dse.insight.decision import deployment, materials, overturn, robustness, un
 from dse.insight.decision.materials import Materials
 from dse.insight.decision.overturn import Swing
 from dse.insight.decision.robustness import Robustness
-from dse.insight.decision.said import Said, Value, count, metric, percent, said
+from dse.insight.decision.said import Said, Value, count, metric, percent, quoted, said
 from dse.insight.decision.unknowns import Importance
 from dse.insight.explain import design_of
 from dse.insight.runs import Opened
 from dse.insight.sensitivity import elasticity
 from dse.insight.sensitivity.elasticity import Effect
-from dse.insight.shortlist import KNEE
+from dse.insight.shortlist import KNEE, MIXING, SCORED
 from dse.insight.verdict import SMALL_GAIN, Limit, heterogeneity, limits
+from dse.search.bounds.certificate import stated
 from dse.search.evaluation import Evaluator
 from dse.search.fidelity.constants import band_of, constants
 
@@ -279,13 +280,20 @@ def _answer(opened: Opened, candidates: Sequence[Candidate], chosen: int, robust
     mixed = heterogeneity(opened.front, opened.picks, opened.run.summary)[0].text
     gains = opened.run.summary.get("heterogeneity", {})
     numbers = [float(factor) for factor in gains.values()]
-    told = [1 - 1 / factor for factor in numbers] + numbers
+    told = [1 - 1 / factor for factor in numbers] + [*numbers, *_doubted(opened.run.summary)]
     mixes = sum(len(set(candidate.bill.by_type)) > 1 for candidate in candidates)
     made.append(Said("heterogeneity", f"Mixing device types {mixed}.", (*told, *_lettered(opened), float(mixes))))
     near = own.limits[0]
     text = "The nearest limit is {}, {} away; every requirement is met in {} of {} samples of what is not known."
     made.append(said("what binds", text, near.name, percent(near.slack), percent(own.feasible), count(robust.samples)))
     return made
+
+
+def _doubted(summary: Mapping[str, Any]) -> list[float]:
+    """Numbers of how likely a gain is, and of how many systems it is held against."""
+    found = summary.get(MIXING, {"objectives": {}})
+    shares = [item["likely"] for item in found["objectives"].values()]
+    return [*shares, found.get("samples", 0.0), found.get("threshold", 0.0), summary.get(SCORED, 0.0)]
 
 
 def _lettered(opened: Opened) -> tuple[float, float]:
@@ -344,14 +352,14 @@ def _rests(opened: Opened, own: Candidate) -> list[Said]:
         text = "The time model was fitted on {}; its constants stand in for {}."
         made.append(said("validity", text, wording.listed(sorted(fitted)), wording.listed(strange)))
     exact = "The front is exact." if opened.run.summary.get("exhaustive") else _proved(opened)
-    scored = opened.run.summary.get("evaluations", 0)
-    return [*made, said("search", "{} designs were scored. {}", count(int(scored)), exact)]
+    scored = said("search", "{} designs were scored. {}", count(int(opened.run.summary.get("evaluations", 0))), exact)
+    return [*made, scored._replace(numbers=(*scored.numbers, *quoted(exact)))]
 
 
 def _proved(opened: Opened) -> str:
     """What the certificate of a run says, in the words of the verdict."""
-    said = stated(opened.run.folder, opened.front.archive.scores)
-    return markup_free(said) if said else "The front is the best found, not proven."
+    found = stated(opened.run.folder, opened.front.archive.scores)
+    return f"{found[0].upper()}{found[1:]}." if found else "The front is the best found, not proven."
 
 
 def _measure(own: Candidate, found: Importance) -> Said:

@@ -95,6 +95,8 @@ def _agent(own: Case, item: ClassCase, bill: Materials) -> dict[str, Any]:
         "kv_cache": str(own.levers["kv_dtype"]),
         "disaggregated": not item.colocated,
     }
+    used = [str(own.levers[name]) for name in LEVERS if own.levers.get(name) in own.plan.problem.techniques]
+    made |= {"techniques": used} if used else {}
     for part in bill.parts:
         if part.agent == item.name:
             made[part.role] = _side(own, item, part)

@@ -1,8 +1,12 @@
 """Sentences made of numbers: each keeps the numbers it states, so that a reader can check where they come from."""
 
+import re
 from typing import NamedTuple
 
 from dse.insight import wording
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e\+?\d+)?(?!\w)")
+"""A number as sentences write it."""
 
 
 class Value(NamedTuple):
@@ -28,6 +32,15 @@ def said(subject: str, template: str, *parts: "Value | str") -> Said:
     """
     texts = [part.text if isinstance(part, Value) else part for part in parts]
     return Said(subject, template.format(*texts), tuple(part.number for part in parts if isinstance(part, Value)))
+
+
+def quoted(text: str) -> tuple[float, ...]:
+    """Numbers in a sentence that another document of the run states.
+
+    >>> quoted("60 s prove that 2.6e10 designs are within 5 %")
+    (60.0, 26000000000.0, 5.0)
+    """
+    return tuple(float(found.replace(",", "")) for found in NUMBER.findall(text))
 
 
 def quantity(number: float, unit: str) -> Value:

@@ -14,7 +14,7 @@ from dse.physics import demand, queueing, roofline, serving
 from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
 from dse.search.scoring import mappings, passes
-from dse.search.scoring.loads import Load, pass_wait, short_pass
+from dse.search.scoring.loads import Load, in_passes, short_pass
 from dse.search.scoring.phases import APPEND_CHUNK, DecodeTable, Decoding, PrefillTable, Site
 
 ATTENTION = demand.GROUPS.index("attention_core")
@@ -56,12 +56,13 @@ def prefill_rows(site: Site, asked: Asked, load: Load) -> PrefillTable:
     grid = asked.grid
     bare, cached, short = _timed(site, asked)
     per_token, per_area = _coefficients(bare, cached, grid, load, grid.size.astype(float))
-    waited, pinned = pass_wait(load, grid, short.seconds, per_token * load.fresh + per_area * load.area)
+    waited = in_passes(load, grid, short.seconds, per_token * load.fresh + per_area * load.area)
     occupied = grid.devices / grid.attention_dp
     return PrefillTable(
         grid=grid,
-        pass_time=waited,
-        pinned_time=pinned,
+        pass_time=waited.anywhere,
+        pinned_time=waited.pinned,
+        response=waited.response,
         per_token=per_token,
         per_area=per_area,
         work_token=occupied * per_token,

@@ -135,9 +135,7 @@ class Cells:
             self.decode_cells[mode, kinds, pool, at] = found[0] if len(found) == 1 else joined([nothing, *found])
         return self.decode_cells[mode, kinds, pool, at]
 
-    def _places(
-        self, side: Hardware, name: str, kind: int, at: Ranges, lit: bool = True
-    ) -> list[Place]:
+    def _places(self, side: Hardware, name: str, kind: int, at: Ranges, lit: bool = True) -> list[Place]:
         """Single choices inside ranges that do not break a requirement, in the order of `Place`."""
         made = []
         for topology, memory in product(range(*at.topology), range(*at.memory_scale)):
@@ -204,9 +202,7 @@ class Cells:
             )
         return self.prefill_cells[key]
 
-    def _decode_single(
-        self, mode: int, kinds: tuple[int, int], pool: bool, place: Place
-    ) -> DecodeCell:
+    def _decode_single(self, mode: int, kinds: tuple[int, int], pool: bool, place: Place) -> DecodeCell:
         key = (mode, *kinds, int(pool), *place)
         if key not in self.decode_cells:
             found = [self._decode_rows(agent, mode, kinds, pool, place) for agent in self.classes]
@@ -214,9 +210,7 @@ class Cells:
             self.decode_cells[key] = DecodeCell(*(np.stack(column) for column in zip(*cells, strict=True)))
         return self.decode_cells[key]
 
-    def _decode_rows(
-        self, agent: int, mode: int, kinds: tuple[int, int], pool: bool, place: Place
-    ) -> DecodeRows:
+    def _decode_rows(self, agent: int, mode: int, kinds: tuple[int, int], pool: bool, place: Place) -> DecodeRows:
         topology, memory, light, *formats = place
         named = (int(self.decode.types[kinds[0]]), topology, self._light(light))
         table_name = table_key(self.plan, agent, "decode", named, formats)

@@ -85,6 +85,8 @@ class Line(NamedTuple):
     """Time to first token as a linear form of a step's tokens, one row a mapping."""
 
     start: FloatArray
+    response: FloatArray
+    """Time of a step's own tokens over their service [1]."""
     per_token: FloatArray
     per_area: FloatArray
 
@@ -114,9 +116,8 @@ def least_latency(plan: Plan, agent: int, load: ClassLoad, lines: tuple[Line, Li
     if operation.first_come:
         mean = (service @ load.weights.T).min(axis=1) / load.weights.sum(axis=1).max()
         wait = operation.utilisation / (1 - operation.utilisation) * operation.arrival_scv / 2 * mean
-        first = start + service + wait[:, None]
-    else:
-        first = start + service / (1 - operation.utilisation)
+        start = start + wait[:, None]
+    first = start + service * np.where(found, *(line.response[:, None] for line in lines))
     later = np.maximum(atoms.output - 1, 0) * np.broadcast_to(tpot, (len(first), tpot.shape[1]))[:, :, None]
     whole = least_quantile((first[:, None] + later).reshape(-1, found.size), load.weights, level)
     return Latency(

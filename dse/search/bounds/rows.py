@@ -61,7 +61,7 @@ def prefill_rows(table: PrefillTable, load: ClassLoad, utilisation: float) -> Pr
             seconds(*load.keeping),
             seconds(*load.losing),
             seconds(*load.cold),
-            *(table.pass_time, table.per_token, table.per_area),
+            *(table.pass_time, table.response, table.per_token, table.per_area),
         ]
     )
     need, keeping, losing, cold, *line = columns[:, _undominated(columns)]
@@ -108,7 +108,8 @@ def decode_rows(
     mixed = serving.shared_pass_time(tpot, share * (site.pool_capacity <= 0))
     latency = np.full(kept.size, np.inf)
     if site.colocated or coldest is not None:
-        warm = Line(table.append_pass[kept], table.append_per_token[kept], table.append_per_area[kept])
+        sharing = np.full(kept.size, 1.0 if plan.operation.first_come else 1 / (1 - limit))
+        warm = Line(table.append_pass[kept], sharing, table.append_per_token[kept], table.append_per_area[kept])
         cold = warm if site.colocated or coldest is None else coldest
         found = least_latency(plan, agent, load, (warm, cold), mixed[:, None])
         sound = (found.first <= LOOSE) & (mixed <= item.shape.tpot_slo * LOOSE)

@@ -120,17 +120,19 @@ def _layers(colony: Colony) -> list[tuple[IntArray, IntArray]]:
 
     A layer is the front of the rows of all genotypes that have no row in an earlier layer.
     """
-    left, found, layers = np.flatnonzero(colony.violation <= 0), 0, []
+    left, found, peeled = np.flatnonzero(colony.violation <= 0), 0, []
     while len(left) and found < batch(colony):
         rows = left[pareto.nondominated(colony.scores[left])]
-        room = pareto.crowding(colony.scores[rows], np.zeros(len(rows), dtype=np.int64))
-        members, place = np.unique(colony.owner[rows], return_inverse=True)
-        worth = np.bincount(place, room)
-        layers.append((members[np.argsort(-worth, kind="stable")], rows))
         taken = np.zeros(len(colony.latent), dtype=np.bool_)
-        taken[members] = True
-        left, found = left[~taken[colony.owner[left]]], found + len(members)
-    return layers
+        taken[colony.owner[rows]] = True
+        peeled.append(rows)
+        left, found = left[~taken[colony.owner[left]]], found + int(taken.sum())
+    if not peeled:
+        return []
+    every, layer = np.concatenate(peeled), np.repeat(np.arange(len(peeled)), [len(rows) for rows in peeled])
+    worth = np.bincount(colony.owner[every], pareto.crowding(colony.scores[every], layer), len(colony.latent))
+    members = [np.unique(colony.owner[rows]) for rows in peeled]
+    return [(own[np.argsort(-worth[own], kind="stable")], rows) for own, rows in zip(members, peeled, strict=True)]
 
 
 def _lost(colony: Colony) -> tuple[IntArray, IntArray]:

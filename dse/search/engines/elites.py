@@ -85,15 +85,17 @@ def directions(objectives: int) -> FloatArray:
 
 def entered(elites: Elites, space: Space, designs: Designs, feedback: Feedback) -> Elites:
     """Elites after a block of designs."""
-    worth = _worth(elites, feedback, len(designs))
-    keys = _keys(space, designs.rows)
+    worth, keys = _worth(elites, feedback, len(designs)), _keys(space, designs.rows)
+    cells, lanes = elites.value.shape
     value, rows = elites.value.copy(), elites.rows.copy()
-    known = np.concatenate([value, np.full((1, value.shape[1]), -np.inf)])[keys]
-    design, pair, lane = np.nonzero(worth[:, None, :] < known)
-    gained = worth[design, lane]
-    order = np.argsort(-gained, kind="stable")  # the last one written, the best, stays
-    cell, lane, design = keys[design, pair][order], lane[order], design[order]
-    value[cell, lane], rows[cell, lane] = gained[order], designs.rows[design]
+    best = np.zeros(cells + 1, dtype=np.int64)
+    for lane in range(lanes):
+        order = np.argsort(-worth[:, lane], kind="stable")
+        best[:] = -1
+        best[keys[order].ravel()] = np.repeat(order, keys.shape[1])  # the last one written, the best, stays
+        gained = np.where(best[:-1] >= 0, worth[best[:-1], lane], np.inf)
+        cell = np.flatnonzero(gained < value[:, lane])
+        value[cell, lane], rows[cell, lane] = gained[cell], designs.rows[best[cell]]
     return Elites(value, rows, elites.scale)
 
 
@@ -104,9 +106,8 @@ def _worth(elites: Elites, feedback: Feedback, count: int) -> FloatArray:
         np.einsum("mk,dk->md", scaled, directions(scaled.shape[1]))
         + PENALTY * np.minimum(feedback.violation, PENALTY)[:, None]
     )
-    best = np.full((count, sums.shape[1]), np.inf)
-    np.minimum.at(best, feedback.design, sums)
-    return best
+    order = np.argsort(feedback.design, kind="stable")
+    return np.minimum.reduceat(sums[order], np.searchsorted(feedback.design[order], np.arange(count)))
 
 
 def _keys(space: Space, rows: Rows) -> IntArray:

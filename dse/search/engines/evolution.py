@@ -6,6 +6,7 @@ least violating first. Inert genes stay in the genotype, so that switching a lev
 """
 
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -49,11 +50,18 @@ which only improve together move together."""
 FARTHEST = 1.5
 """Most of such a difference that a child moves by."""
 
-EPSILONS = (0.02, 0.005, 0.0)
-"""Box sides [decades] of the representatives that local search starts from; 0 is every member."""
+STAGES = ((0.02, 1), (0.005, 1), (0.02, 2), (0.005, 2), (0.0, 1), (0.0, 2))
+"""Box sides [decades] of the representatives that local search starts from, 0 being every member of the front, and how
+many levers it moves. Two long levers at once follow a requirement that binds: one gives what the other takes."""
 
 STRENGTHS = (1, 1, 2, 4)
 """Levers that mutation changes on average; a child draws one of these."""
+
+EXPANDED = ((1, "expanded"), (2, "expanded_by_two"))
+"""Levers moved, and the name in a state of the members whose neighbours by that many were proposed."""
+
+Expanded: TypeAlias = dict[int, set[bytes]]
+"""Levers moved -> identities of such members."""
 
 LOST = 16
 """Least violating designs that local search starts from while nothing feasible is known."""
@@ -68,7 +76,7 @@ def evolution(start: Start, state: State | None) -> Proposals:
 
 
 def polish(start: Start, state: State | None) -> Proposals:
-    """One-lever neighbours of the front's representatives, until none improves."""
+    """Neighbours of the front's representatives by one lever, or two long ones, until none improves."""
     yield from _search(start, state, local=(1.0, 1.0))
 
 
@@ -81,7 +89,7 @@ def _search(start: Start, state: State | None, local: tuple[float, float]) -> Pr
     space, names = start.space, start.space.names
     land = _restored(state) if state else settlement(start, visiting=0 < local[0] < 1)
     seen = recall(state["seen"], names) if state else set(start.designs.identities())
-    expanded = recall(state["expanded"], names) if state else set()
+    expanded = {levers: recall(state[key], names) if state and key in state else set() for levers, key in EXPANDED}
     while len(seen) < space.size:
         rng = np.random.default_rng((start.seed, 3, land.free.generation))
         land, visit = turn(space, land, rng)
@@ -96,7 +104,7 @@ def _search(start: Start, state: State | None, local: tuple[float, float]) -> Pr
         source = np.repeat([LOCAL, VARIED], [len(near), len(varied)])
         land = settled(space, land, visit, (latent, designs, feedback, source))
     for fresh in remainder(space, seen) if local[0] < 1 else ():
-        yield Proposal(fresh, partial(_saved, land, (seen, fresh), (expanded, fresh.take(slice(0)))))
+        yield Proposal(fresh, partial(_saved, land, (seen, fresh), (expanded, {})))
 
 
 def _share(colony: Colony, bounds: tuple[float, float]) -> float:
@@ -179,24 +187,24 @@ def _ordered(space: Space) -> BoolArray:
 
 
 def _neighbours(
-    space: Space, colony: Colony, seen: set[bytes], expanded: set[bytes], wanted: int
-) -> tuple[Rows, Designs]:
-    """(n, axes) unseen one-lever neighbours of front members not expanded yet, and these members."""
+    space: Space, colony: Colony, seen: set[bytes], expanded: Expanded, wanted: int
+) -> tuple[Rows, Expanded]:
+    """(n, axes) unseen neighbours of front members not expanded yet, and these members."""
     found: list[Rows] = [np.zeros((0, len(space.axes)), dtype=np.int16)]
-    opened: list[Rows] = [found[0]]
+    opened: Expanded = {levers: set() for levers in expanded}
     count = 0
-    for epsilon in EPSILONS:
-        waiting = _candidates(space, colony, expanded, epsilon) if count < wanted else opened[0]
+    for epsilon, levers in STAGES:
+        waiting = _candidates(space, colony, expanded[levers], epsilon) if count < wanted else found[0]
         while count < wanted and len(waiting):
-            size = -(-(wanted - count) // max(space.moves, 1))
+            size = -(-(wanted - count) // max(space.moves[levers - 1], 1))
             members, waiting = Designs(waiting[:size].copy(), space.names), waiting[size:]
-            expanded.update(members.identities())
-            opened.append(members.rows)
-            near = space.canonical(pinned(colony, space.neighbours(members)[0].rows))
-            fresh = unseen(near, seen)
+            opened[levers].update(members.identities())
+            near = space.neighbours(members) if levers == 1 else space.diagonals(members)
+            fresh = unseen(space.canonical(pinned(colony, near[0].rows)), seen)
             found.append(fresh.rows)
             count += len(fresh)
-    return np.concatenate(found), Designs(np.concatenate(opened), space.names)
+        expanded[levers] |= opened[levers]
+    return np.concatenate(found), opened
 
 
 def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: float) -> Rows:
@@ -210,13 +218,14 @@ def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: flo
     return unseen(ordered, set(expanded)).rows
 
 
-def _saved(land: Settlement, seen: tuple[set[bytes], Designs], expanded: tuple[set[bytes], Designs]) -> State:
+def _saved(land: Settlement, seen: tuple[set[bytes], Designs], expanded: tuple[Expanded, Expanded]) -> State:
     """State before a proposal: what was seen and expanded, less what this proposal added."""
     axes = land.free.latent.shape[1]
     fields = _fields("free", land.free) | (_fields("niche", land.niche) if land.niche else {})
     fields |= {f"elites/{name}": values for name, values in land.free.elites._asdict().items()}
-    before = {"seen": seen, "expanded": expanded}
-    sets = {name: remember(keys - set(new.identities()), axes) for name, (keys, new) in before.items()}
+    every, opened = expanded
+    sets = {"seen": remember(seen[0] - set(seen[1].identities()), axes)}
+    sets |= {key: remember(every[levers] - opened.get(levers, set()), axes) for levers, key in EXPANDED}
     return fields | sets | {"visits": land.visits}
 
 

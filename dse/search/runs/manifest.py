@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import time
+from functools import cache
 from importlib import metadata, resources
 from typing import Any
 
@@ -46,6 +47,7 @@ def catalog_hash() -> str:
     return total.hexdigest()
 
 
+@cache
 def _version(name: str) -> str:
     try:
         return metadata.version(name)

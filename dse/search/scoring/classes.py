@@ -15,8 +15,8 @@ from dse.search.scoring.rows import Rows, gathered, paired, undominated
 from dse.search.scoring.sides import HOME, DecodeSide, Pool, PrefillSide, Setting
 from dse.search.scoring.techniques import KERNEL, KV, SUMS, kv_coding
 
-BATCH = 2048
-"""Serving points scored at once, so that their steps (some 96 atoms each) stay in the cache."""
+BATCH = 8192
+"""Serving points scored at once: their columns stay in the cache, and calls take less time than the work."""
 
 
 class ClassPoints(NamedTuple):
@@ -153,14 +153,15 @@ def _keys(plan: Plan, block: Block, agent: int, phase: str) -> tuple[list[TableK
         *(block.techniques[SUMS], block.techniques[KERNEL]),
     )
     code = (side.device * light.size + shade.reshape(side.device.shape)) * 2 + moved[:, None]
-    for name, column in zip(names, columns, strict=True):
-        code = code * len(problem.choices(name)) + column[:, None]
+    choices = [problem.choices(name) for name in names]
+    for own, column in zip(choices, columns, strict=True):
+        code = code * len(own) + column[:, None]
     first, inverse = np.unique(code[used], return_index=True, return_inverse=True)[1:]
     design, option = (where[first] for where in np.nonzero(used))
     keys = []
     for row, kind in zip(design.tolist(), option.tolist(), strict=True):
         topology, weight, cache, draft, sums, kernel = (
-            problem.choices(name)[int(column[row])] for name, column in zip(names, columns, strict=True)
+            own[int(column[row])] for own, column in zip(choices, columns, strict=True)
         )
         light_here = float(block.optical_bandwidth[row]) if lit[row, kind] else 0.0
         device = plan.devices[int(side.device[row, kind])]
@@ -268,6 +269,7 @@ def prefill_side(
     return PrefillSide(
         table.pass_time[at],
         table.pinned_time[at],
+        table.response[at],
         table.per_token[at],
         table.per_area[at],
         table.work_token[at],

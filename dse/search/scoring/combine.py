@@ -39,9 +39,11 @@ def combine(points: Points, designs: int, agents: int) -> Combination:
     """Give the non-dominated combinations of each design, or the least violating one where a class has no point."""
     feasible = _all_classes_feasible(points, designs, agents)
     rows = np.flatnonzero((points.violation <= 0) & feasible[points.design])
-    rows = rows[np.lexsort((points.ratio[rows], points.design[rows]))]
     scale = [_least_sum(points, rows, values, designs, agents) for values in (points.cost, points.energy)]
-    sweeps = [_sweep(points, rows, _preference(points, scale, weight), designs, agents) for weight in PREFERENCES]
+    values = [_preference(points, scale, weight) for weight in PREFERENCES]
+    rows = rows[_contending(points, rows, values, designs, agents)]
+    rows = rows[np.lexsort((points.ratio[rows], points.design[rows]))]
+    sweeps = [_sweep(points, rows, value, designs, agents) for value in values]
     design = np.concatenate([part.design for part in sweeps])
     point = np.concatenate([part.point for part in sweeps])
     kept = _undominated(points, Combination(design, point), scale, designs)
@@ -58,11 +60,28 @@ def _all_classes_feasible(points: Points, designs: int, agents: int) -> BoolArra
     return np.asarray(served.all(axis=1))
 
 
+def _contending(points: Points, rows: IntArray, values: list[FloatArray], designs: int, agents: int) -> BoolArray:
+    """Rows that may be taken: the best by some preference at the soonest level of all classes, or better and later."""
+    group, ratio = points.design[rows] * agents + points.agent[rows], points.ratio[rows]
+    level = np.repeat(_least(group, ratio, designs, agents).max(axis=1), agents)[group]
+    first, found = ratio <= level, np.zeros(rows.size, dtype=bool)
+    for value in values:
+        own = value[rows]
+        best = _least(group[first], own[first], designs, agents).ravel()[group]
+        found |= np.where(first, own <= best, own < best)
+    return found
+
+
+def _least(group: IntArray, values: FloatArray, designs: int, agents: int) -> FloatArray:
+    """(designs, agents) least value of each design and class; infinite where there is no row."""
+    least = np.full(designs * agents, np.inf)
+    np.minimum.at(least, group, values)
+    return least.reshape(designs, agents)
+
+
 def _least_sum(points: Points, rows: IntArray, values: FloatArray, designs: int, agents: int) -> FloatArray:
     """(n,) the least that the mixture can take of a quantity; 1 where a design has no feasible point."""
-    least = np.full((designs, agents), np.inf)
-    np.minimum.at(least, (points.design[rows], points.agent[rows]), values[rows])
-    total = least.sum(axis=1)
+    total = _least(points.design[rows] * agents + points.agent[rows], values[rows], designs, agents).sum(axis=1)
     return np.where(np.isfinite(total), total, 1.0)
 
 

@@ -26,6 +26,8 @@ class Load(NamedTuple):
     """Context that must fit once, the 99th percentile over sessions [tok]."""
     utilisation: float
     """Load at which prefill is sized [1]."""
+    shared: float
+    """The same where prompts share passes, 0 where the first to come is served first [1]."""
     prompts: tuple[FloatArray, FloatArray]
     """Fresh tokens of representative steps [tok], and their weights [1]."""
 
@@ -35,8 +37,19 @@ def short_pass(load: Load, chunk: FloatArray) -> FloatArray:
     return np.asarray(np.minimum(load.fresh, chunk / 2))
 
 
-def pass_wait(load: Load, grid: Grid, short: FloatArray, service: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Waits in passes, anywhere and where KV is, from the time of a short one and the service of a prompt [s]."""
+class Passes(NamedTuple):
+    """What passes make of a prompt beside its service, one row a mapping."""
+
+    anywhere: FloatArray
+    """Wait where it may go to any instance [s]."""
+    pinned: FloatArray
+    """The same where sessions stay with the instance that has their KV [s]."""
+    response: FloatArray
+    """Time of its own tokens over their service [1]."""
+
+
+def in_passes(load: Load, grid: Grid, short: FloatArray, service: FloatArray) -> Passes:
+    """Waits and response of every mapping, from the time of a short pass and the service of a mean prompt [s]."""
     chunk = grid.size.astype(float)
     stages, tokens = grid.pp.astype(float), short_pass(load, chunk)
     full = stages * service / load.fresh * chunk
@@ -46,5 +59,23 @@ def pass_wait(load: Load, grid: Grid, short: FloatArray, service: FloatArray) ->
     fresh, weight = load.prompts
     sizes, place = np.unique(chunk, return_inverse=True)
     cut = np.minimum(sizes[:, None], fresh)
-    size = ((cut**2 @ weight) / (cut @ weight))[place]
-    return queueing.pass_wait(floor, slope, stages, rate, load.fresh, size, chunk)
+    first = cut @ weight
+    size = ((cut**2 @ weight) / first)[place]
+    order = np.empty(chunk.shape)
+    for index, most in enumerate(sizes):
+        rows = np.flatnonzero(place == index)
+        times = floor[rows, None] + slope[rows, None] * cut[index]
+        own, count = times @ weight, weight * np.maximum(fresh / most, 1.0)
+        order[rows] = queueing.order_wait((times, count), own, stages[rows], rate[rows] / load.fresh)
+    anywhere, pinned = queueing.pass_wait(floor, slope, stages, rate, load.fresh, size, chunk)
+    anywhere = anywhere + order
+    return Passes(
+        anywhere, np.maximum(anywhere, pinned), queueing.pass_response(stages, beyond(load, chunk), load.shared)
+    )
+
+
+def beyond(load: Load, chunk: FloatArray) -> FloatArray:
+    """Share of the fresh tokens that lie beyond the first chunk of their prompt [1]."""
+    fresh, weight = load.prompts
+    sizes, place = np.unique(chunk, return_inverse=True)
+    return np.asarray((1 - np.minimum(sizes[:, None], fresh) @ weight / (fresh @ weight))[place])

@@ -17,7 +17,7 @@ from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
 from dse.search.pareto import nondominated
 from dse.search.scoring import mappings, passes
-from dse.search.scoring.loads import Load, pass_wait, short_pass
+from dse.search.scoring.loads import Load, in_passes, short_pass
 
 RESOLUTION = 0.02
 """Rows closer than this in every criterion are one row, decades [1]: below the model's own error."""
@@ -89,6 +89,8 @@ class PrefillTable(NamedTuple):
     """What a prompt waits in passes beside its own work where it may go to any instance [s]."""
     pinned_time: FloatArray
     """The same where sessions stay with the instance that has their KV [s]."""
+    response: FloatArray
+    """Time of a prompt's own tokens over their service [1]."""
     per_token: FloatArray
     """Service of one fresh token [s/tok]."""
     per_area: FloatArray
@@ -242,15 +244,14 @@ def prefill_table(site: Site, load: Load, chunks: tuple[int, ...], known: Alone 
     bare, cached, short = _finished(site, known, index)
     per_token, per_area = _coefficients(bare, cached, grid, load, grid.size.astype(float))
     service, occupied = per_token * load.fresh + per_area * load.area, grid.devices / grid.attention_dp
-    waited, pinned = pass_wait(load, grid, short.seconds, service)
-    chosen = _best([service * occupied, waited + 4 * service, held])
+    waited = in_passes(load, grid, short.seconds, service)
+    chosen = _best([service * occupied, waited.anywhere + waited.response * service, held])
     index, cached, per_token, per_area = index[chosen], _some(cached, chosen), per_token[chosen], per_area[chosen]
     grid = known.grid.rows(index)
     occupied = grid.devices / grid.attention_dp
     return PrefillTable(
         grid,
-        waited[chosen],
-        pinned[chosen],
+        *(column[chosen] for column in waited),
         per_token,
         per_area,
         occupied * per_token,

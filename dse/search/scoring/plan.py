@@ -14,6 +14,7 @@ from dse.facts.agents import Agent
 from dse.facts.atoms import BROKEN, FIRST
 from dse.facts.levers import FUSED
 from dse.facts.problem import Problem
+from dse.facts.serving import Serving
 from dse.facts.topology.network import load_topology, native
 from dse.facts.topology.reduce import Coefficients, reduce
 from dse.physics import demand, queueing, serving
@@ -24,6 +25,9 @@ from dse.search.fidelity.constants import constants
 from dse.search.scoring import mappings, passes, phases, supply, techniques
 from dse.search.scoring.loads import Load
 from dse.search.scoring.sides import ClassShape, Operation
+
+FIRST_COME = "fcfs"
+"""Discipline that serves one prompt after the other."""
 
 NATIVE = "native"
 NONE = "none"
@@ -88,12 +92,12 @@ class Plan:
             problem,
             names,
             supply.fleet([problem.devices[name] for name in names], problem.memories, problem.prices),
-            tuple(_class_plan(agent, settings.percentile / 100, settings.utilisation) for agent in problem.agents),
+            tuple(_class_plan(agent, settings) for agent in problem.agents),
             Operation(
                 settings.utilisation,
                 settings.percentile,
                 settings.affinity,
-                settings.discipline == "fcfs",
+                settings.discipline == FIRST_COME,
                 settings.arrival_scv,
             ),
             calibration,
@@ -208,9 +212,7 @@ class Plan:
         )
         return phases.Site(
             plan.model,
-            passes.precision(
-                weight, expert, key.kv_dtype, techniques.score_width(self.problem, key.attention_kernel)
-            ),
+            passes.precision(weight, expert, key.kv_dtype, techniques.score_width(self.problem, key.attention_kernel)),
             passes.supply(device, weight, expert, key.kv_dtype),
             network,
             largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve,
@@ -219,8 +221,8 @@ class Plan:
         )
 
 
-def _class_plan(agent: Agent, level: float, utilisation: float) -> ClassPlan:
-    work = agent.workload
+def _class_plan(agent: Agent, settings: Serving) -> ClassPlan:
+    work, level, load = agent.workload, settings.percentile / 100, settings.utilisation
     target = work.slo
     ttft = agent.slo.ttft or (target.ttft if target else math.nan)
     tpot = agent.slo.tpot or (target.tpot if target else math.nan)
@@ -242,11 +244,18 @@ def _class_plan(agent: Agent, level: float, utilisation: float) -> ClassPlan:
         ttft + max(long_output - 1, 0) * tpot,
     )
     context = served.output_context / served.output + served.output_squared / served.output / 2
-    prompts = atoms.fresh, weights[0]
-    load = Load(
-        served.fresh, served.area, served.cached, served.output, context, work.longest.p99, utilisation, prompts
+    asked = Load(
+        served.fresh,
+        served.area,
+        served.cached,
+        served.output,
+        context,
+        work.longest.p99,
+        load,
+        0.0 if settings.discipline == FIRST_COME else load,
+        (atoms.fresh, weights[0]),
     )
-    return ClassPlan(agent, shape, passes.model_shape(agent.model), load)
+    return ClassPlan(agent, shape, passes.model_shape(agent.model), asked)
 
 
 def _step_quantiles(session: IntArray) -> tuple[float, float, float]:

@@ -34,6 +34,7 @@ class PointColumns(NamedTuple):
     tpot_full: FloatArray
     """With every slot busy; what the SLO is held against [s]."""
     latency_mean: FloatArray
+    ttft_mean: FloatArray
     step_latency: FloatArray
     hit_rate: FloatArray
     retention_time: FloatArray
@@ -136,6 +137,7 @@ def evaluate_points(at: Setting) -> PointColumns:
         own.tpot,
         own.tpot_full,
         waited.latency_mean,
+        waited.ttft_mean,
         waited.latency,
         held.hit,
         held.time,
@@ -249,9 +251,12 @@ def _links(at: Setting, held: Kept) -> _Links:
         network = np.where(at.pool.shares_port, transfer + pool, np.maximum(transfer, pool))
         return np.maximum(network, host)
 
-    lower = fresh + output + held.host_tokens + held.pool_tokens
+    coded = bool(at.codec.any())
 
     def coding(owner: BoolArray, capacity: FloatArray, through: FloatArray) -> FloatArray:
+        if not coded:
+            return np.zeros(fresh.size)
+        lower = fresh + output + held.host_tokens + held.pool_tokens
         below = owner & ((capacity > 0) | (at.pool.capacity > 0))
         return scale * at.codec * np.where(on_pool, through, forth + back + np.where(below, lower, 0))
 

@@ -185,7 +185,7 @@ def _served(item: Draft, hopeful: BoolArray) -> Verdict:
     if not rows.size:
         return found
     latency = in_time(item.shape, item.operation, item.waiting.take(rows), item.tpot_full[rows])
-    met = 1 - latency / item.shape.latency_slo >= 0
+    met = np.isfinite(latency)
     found.ratio[rows[met]] = _tied(latency[met] / item.shape.latency_slo)
     found.violation[rows[met]] = 0.0
     return found

@@ -45,6 +45,8 @@ class PrefillSide(NamedTuple):
     """What a prompt waits in passes beside its own work where it may go to any instance [s]."""
     pinned_time: FloatArray
     """The same where sessions stay with the instance that has their KV [s]."""
+    response: FloatArray
+    """Time of a prompt's own tokens over their service [1]."""
     per_token: FloatArray
     """Service of a fresh token [s/tok]."""
     per_area: FloatArray

@@ -17,6 +17,7 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.atoms import Atoms
 from dse.facts.distill import RETENTION, grid_position
 from dse.physics import queueing
+from dse.search.scoring.readings import longest, mixtures, pays, readings, within
 from dse.search.scoring.sides import ClassShape, Operation
 from dse.search.scoring.waits import CELLS, Line, Steps, Waiting, forms, law, ordered, queued
 
@@ -69,6 +70,8 @@ def at_percentile(
     shape: ClassShape, operation: Operation, whole: Waiting, per_output: FloatArray | None = None
 ) -> FloatArray:
     """Quantile of the time to first token, or with a time per output token that of the whole step, (m,) [s]."""
+    if _looped(operation, whole.retention.size):
+        return _read(shape, operation, whole, per_output)
     found = np.empty(whole.retention.size)
     level = (operation.percentile / 100,)
     order, kind = _sorted(whole)
@@ -87,11 +90,13 @@ def at_percentile(
 
 
 def in_time(shape: ClassShape, operation: Operation, whole: Waiting, per_output: FloatArray) -> FloatArray:
-    """Quantile of the whole step where that of the time to first token is within its target, else infinite (m,) [s].
+    """Quantile of the whole step where it and that of the time to first token are within their targets, else infinite.
 
-    The quantile lies between two neighbours. So it is within the target where the steps within weigh more than the
-    level by half the heaviest step, and beyond it where they weigh less by as much; in between it is read.
+    The latter lies between two neighbours. So it is within the target where the steps within weigh more than the level
+    by half the heaviest step, and beyond it where they weigh less by as much; in between it is read.
     """
+    if _looped(operation, whole.retention.size):
+        return _read_in_time(shape, operation, whole, per_output)
     found = np.full(whole.retention.size, np.inf)
     level = operation.percentile / 100
     order, kind = _sorted(whole)
@@ -116,7 +121,37 @@ def in_time(shape: ClassShape, operation: Operation, whole: Waiting, per_output:
         if rows.size:
             reading = queueing.mixture_quantiles(values, weights, (level,), below)[0]
             found[batch.rows.start + rows] = own.take(rows).joined(reading, later[rows])
-    return _restored(found, order)
+    return _restored(np.where(_met(found, shape.latency_slo), found, np.inf), order)
+
+
+def _met(latency: FloatArray, target: float) -> BoolArray:
+    return np.asarray(1 - latency / target >= 0)
+
+
+def _looped(operation: Operation, readings: int) -> bool:
+    """Whether points are read one by one; who is served first come first served waits for all steps alike."""
+    return not operation.first_come and pays(readings)
+
+
+def _read(shape: ClassShape, operation: Operation, whole: Waiting, per_output: FloatArray | None) -> FloatArray:
+    """The same as :func:`at_percentile`, point by point."""
+    level, steps = operation.percentile / 100, longest(shape.atoms, operation.affinity, per_output is not None)
+    of = mixtures(forms(whole), whole.lower, whole.retention)
+    own, reading = law(shape.atoms, operation, whole, level), readings(of, steps, per_output, level)
+    return own.joined(reading, 0.0 if per_output is None else own.output * per_output)
+
+
+def _read_in_time(shape: ClassShape, operation: Operation, whole: Waiting, per_output: FloatArray) -> FloatArray:
+    """The same as :func:`in_time`, point by point."""
+    level, atoms, near = operation.percentile / 100, shape.atoms, operation.affinity
+    found = np.full(whole.retention.size, np.inf)
+    of, own = mixtures(forms(whole), whole.lower, whole.retention), law(atoms, operation, whole, level)
+    limit = queueing.reading_within(shape.ttft_slo, own.mean, own.delay, own.excess)
+    rows = np.flatnonzero(within(of, longest(atoms, near, False), limit, level))
+    own, output = own.take(rows), per_output[rows]
+    latency = own.joined(readings(of.take(rows), longest(atoms, near, True), output, level), own.output * output)
+    found[rows] = np.where(_met(latency, shape.latency_slo), latency, np.inf)
+    return found
 
 
 def _restored(found: FloatArray, order: IntArray) -> FloatArray:
@@ -141,7 +176,7 @@ def _batches(atoms: Atoms, operation: Operation, whole: Waiting, kind: IntArray,
     position = np.asarray(grid_position(whole.retention))
     cell = np.minimum(position.astype(np.int64), len(RETENTION) - 2)
     share = position - cell
-    lines = forms(operation, whole)
+    lines = forms(whole)
     edges = np.flatnonzero(np.diff(kind, prepend=-1, append=-1))
     for start, stop in pairwise(edges.tolist()):
         at = start

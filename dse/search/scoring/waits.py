@@ -15,6 +15,9 @@ from dse.search.scoring.sides import HOME, Operation, Setting
 CELLS = 16_000
 """Numbers in an array of steps that are ranked at once: 128 kB, so that a handful stays in the second-level cache."""
 
+WIDE_CELLS = 4 * CELLS
+"""The same where all steps are ranked at several levels, as calls on smaller arrays take longer than the work."""
+
 
 class Wait(NamedTuple):
     """Latency of a step."""
@@ -34,6 +37,8 @@ class Line(NamedTuple):
 
     start: FloatArray
     """The rest of a pass in progress, and others in one's own [s]."""
+    response: FloatArray
+    """Time of a step's own tokens over their service [1]."""
     per_token: FloatArray
     """Service of a fresh token [s/tok]."""
     per_area: FloatArray
@@ -112,8 +117,7 @@ def waiting(at: Setting, kept: Kept, tpot: FloatArray) -> Waiting:
     spread = at.shape.moments.output_squared / (2 * output**2)
     free = at.at_home("prefill") | at.at_home("shared")
     return Waiting(
-        first_token_line(at, warm=True),
-        first_token_line(at, warm=False),
+        *first_token_lines(at),
         at.kv_token / _restore_rate(at, kept),
         kept.time,
         np.where(at.at_home("shared"), 0.0, kept.restored),
@@ -124,8 +128,8 @@ def waiting(at: Setting, kept: Kept, tpot: FloatArray) -> Waiting:
 
 def _blocked(batch: FloatArray, slots: FloatArray) -> FloatArray:
     """Share of the requests that find all slots of their instance busy."""
-    pairs, place = np.unique(batch + 1j * slots, return_inverse=True)
-    known = [_blocking(pair.real, pair.imag) for pair in pairs.tolist()]
+    first, place = np.unique(batch + slots / (2 * batch), return_index=True, return_inverse=True)[1:]
+    known = [_blocking(*pair) for pair in zip(batch[first].tolist(), slots[first].tolist(), strict=True)]
     return np.asarray(known, dtype=float)[place]
 
 
@@ -139,7 +143,7 @@ def wait(at: Setting, kept: Kept, tpot: FloatArray, tpot_full: FloatArray) -> Wa
     ttft, latency, queue = np.empty((4, count)), np.empty(count), np.empty(count)
     levels = (0.5, 0.95, 0.99, at.operation.percentile / 100)
     laws = [law(atoms, at.operation, whole, level) for level in levels]
-    length = CELLS // (2 * len(atoms))
+    length = WIDE_CELLS // (2 * len(atoms))
     for first in range(0, count, length):
         rows = slice(first, first + length)
         part = whole.take(rows)
@@ -160,12 +164,12 @@ def law(atoms: Atoms, operation: Operation, whole: Waiting, level: float) -> Law
     """Means of every point, from those of its kinds of steps, and the spread of its waits."""
     means = _means(atoms, operation.affinity)
     place = np.asarray(grid_position(whole.retention))
-    low = np.minimum(place.astype(np.int64), len(means) - 2)
-    part = (place - low)[:, None, None]
-    warm, cold = np.moveaxis((1 - part) * means[low] + part * means[low + 1], (1, 2), (0, 1))
-    near, below, lost = forms(operation, whole)
+    low = np.minimum(place.astype(np.int64), means.shape[-1] - 2)
+    part = place - low
+    warm, cold = (1 - part) * np.take(means, low, axis=-1) + part * np.take(means, low + 1, axis=-1)
+    near, below, lost = forms(whole)
     found = near + whole.lower * (below - near)
-    mean = (found * warm[:4]).sum(axis=0) + (lost * cold[:4]).sum(axis=0)
+    mean = np.einsum("ij,ij->j", found, warm[:4]) + np.einsum("ij,ij->j", lost, cold[:4])
     start = whole.warm.start * warm[0] + whole.cold.start * cold[0]
     excess = np.hypot(queueing.pass_excess(start, level), queueing.delay_excess(whole.blocked, whole.delay, level))
     return Law(mean, warm[4] + cold[4], whole.blocked * whole.delay, excess)
@@ -173,18 +177,18 @@ def law(atoms: Atoms, operation: Operation, whole: Waiting, level: float) -> Law
 
 @lru_cache(maxsize=64)
 def _means(atoms: Atoms, affinity: float) -> FloatArray:
-    """(48, 2, 5) per retention time, of steps that find their prefix and others: share, fresh, area, cached, output."""
+    """(2, 5, 48) of steps that find their prefix and others: share, fresh, area, cached, output, by retention time."""
     sizes = np.stack(
         [np.ones(len(atoms)), atoms.fresh, atoms.area, atoms.cached, np.maximum(atoms.output - 1, 0)], axis=1
     )
     weight = affinity * atoms.weight + (1 - affinity) * atoms.weight[0]
-    return np.stack([(weight * own) @ sizes for own in (atoms.kind == HIT, atoms.kind != HIT)], axis=1)
+    return np.stack([((weight * own) @ sizes).T for own in (atoms.kind == HIT, atoms.kind != HIT)])
 
 
 def first_token(operation: Operation, steps: Steps, weights: FloatArray, part: Waiting) -> FloatArray:
     """Time to first token of every step of every point, (m, k) [s]."""
     ttft, waited = np.empty((part.retention.size, steps.fresh.size)), queued(operation, steps, weights, part)
-    for group, form in zip(steps.group, forms(operation, part), strict=True):
+    for group, form in zip(steps.group, forms(part), strict=True):
         own = ttft[:, group]
         np.multiply(form[1][:, None], steps.fresh[group], out=own)
         own += form[2][:, None] * steps.area[group]
@@ -193,16 +197,15 @@ def first_token(operation: Operation, steps: Steps, weights: FloatArray, part: W
     return ttft
 
 
-def forms(operation: Operation, part: Waiting) -> list[FloatArray]:
+def forms(part: Waiting) -> list[FloatArray]:
     """Time to first token of each group of steps as a linear form (4, m): constant, by fresh token, area, cached token.
 
-    Under processor sharing the response to each step's own work is in the form; under first come, first served the time
-    in the queue comes on top (:func:`queued`).
+    The response to each step's own work is in the form; under first come, first served the time in the queue comes on
+    top (:func:`queued`).
     """
-    rho = 0.0 if operation.first_come else operation.utilisation
     made = []
     for line, restored in ((part.warm, False), (part.warm, True), (part.cold, False)):
-        per_token, per_area = (queueing.processor_sharing_response(own, rho) for own in (line.per_token, line.per_area))
+        per_token, per_area = line.response * line.per_token, line.response * line.per_area
         per_cached = line.per_moved + part.per_cached if restored else line.per_moved
         made.append(np.stack([line.start, per_token + line.per_moved, per_area, per_cached]))
     return made
@@ -221,24 +224,29 @@ def queued(operation: Operation, steps: Steps, weights: FloatArray, part: Waitin
     return queueing.first_come_wait(mean, scv, operation.arrival_scv, operation.utilisation)
 
 
-def first_token_line(at: Setting, *, warm: bool) -> Line:
-    """Time to first token of steps that find their prefix, or of those that do not: own work shared, KV moved."""
+def first_token_lines(at: Setting) -> tuple[Line, Line]:
+    """Time to first token of steps that find their prefix, and of those that do not: own work shared, KV moved."""
     prefill, decode = at.prefill, at.decode
-    appends = at.at_home("append_on_decode")
-    here = at.colocated | appends if warm else at.colocated
+    appends, on_prefill, shared = (at.at_home(name) for name in ("append_on_decode", "prefill", "shared"))
     coded = [serving.coded_bandwidth(part.bandwidth, at.codec) for part in (prefill, decode, at.pool)]
     link = np.minimum(coded[0] * prefill.rank_devices, coded[1] * decode.rank_devices)
-    crosses = at.at_home("prefill") | at.at_home("decode") | (appends & (not warm))
     pool = np.maximum(coded[2], 1.0) * np.minimum(prefill.rank_devices, decode.rank_devices)
-    elsewhere = np.where(at.at_home("prefill"), prefill.pinned_time, prefill.pass_time)
-    crossings = serving.pool_tokens(1.0, 0.0, 0.0).sum()
-    moved = np.where(crosses, at.kv_token / link, 0.0)
-    return Line(
-        np.where(here, decode.append_pass, elsewhere),
-        np.where(here, decode.append_per_token, prefill.per_token),
-        np.where(here, decode.append_per_area, prefill.per_area),
-        np.where(at.at_home("shared"), crossings * at.kv_token / pool, moved),
-    )
+    over_link, over_pool = at.kv_token / link, serving.pool_tokens(1.0, 0.0, 0.0).sum() * at.kv_token / pool
+    crosses = on_prefill | at.at_home("decode")
+    elsewhere = np.where(on_prefill, prefill.pinned_time, prefill.pass_time)
+    shared_load = 0.0 if at.operation.first_come else at.operation.utilisation
+    sharing = queueing.processor_sharing_response(np.ones(at.kv_token.shape), shared_load)
+
+    def line(here: BoolArray, crosses: BoolArray) -> Line:
+        return Line(
+            np.where(here, decode.append_pass, elsewhere),
+            np.where(here, sharing, prefill.response),
+            np.where(here, decode.append_per_token, prefill.per_token),
+            np.where(here, decode.append_per_area, prefill.per_area),
+            np.where(shared, over_pool, np.where(crosses, over_link, 0.0)),
+        )
+
+    return line(at.colocated | appends, crosses), line(at.colocated, crosses | appends)
 
 
 def ordered(atoms: Atoms, *, below: bool) -> tuple[Steps, IntArray]:
