@@ -93,7 +93,7 @@ def replay(
 def _front(name: str, agent: str | None, seed: int, results: Path, as_json: bool) -> None:
     """Replay every lettered design."""
     from dse.insight.replays.answer import store
-    from dse.insight.replays.front import LIMITS, rows, table
+    from dse.insight.replays.front import LIMITS, missed, rows, summary, table
     from dse.insight.replays.page import write
     from dse.insight.runs import open_run
 
@@ -101,16 +101,21 @@ def _front(name: str, agent: str | None, seed: int, results: Path, as_json: bool
     found = []
     try:
         for row in rows(opened, seed, agent=agent, told=_told):
-            store(opened.run.folder, row.made)
+            if row.load == opened.problem.serving.utilisation:
+                store(opened.run.folder, row.made)
             found.append(row)
     except KeyboardInterrupt:
         terminal.labelled("interrupted", f"{len(found)} replays were finished and are kept")
     page = write(opened, None)
     if as_json:
-        terminal.say_json({"targets": LIMITS._asdict(), "rows": [row.json() for row in found]})
+        terminal.say_json({"targets": LIMITS._asdict(), "missed": missed(found), "rows": [row.json() for row in found]})
         return
     terminal.say_table(table(found))
     terminal.say()
+    terminal.say_table(summary(found))
+    terminal.say()
+    for line in missed(found):
+        terminal.labelled("missed", line)
     inside = sum(row.within for row in found)
     limits = f"throughput and TPOT {LIMITS.tpot:.0%}, TTFT p95 {LIMITS.ttft_p95:.0%}"
     limits += f", hit rate {100 * LIMITS.hit_rate:.0f} points"

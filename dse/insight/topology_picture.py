@@ -43,8 +43,9 @@ ALONE = (
 """Colours of a picture that stands by itself."""
 
 PAGE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark;"
-    "--card:Canvas}"
+    ":root{color-scheme:light dark}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere;"
+    "--card:Canvas}svg{background:Canvas;color:CanvasText}"
 )
 
 

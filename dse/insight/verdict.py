@@ -122,7 +122,7 @@ def heterogeneity(front: ParetoSet, picks: Sequence[Pick], summary: Mapping[str,
     if not parts:
         text = f"buys nothing here: one device type does as well in {wording.listed(ties)}{_doubted(summary)}"
         return [Sentence("heterogeneity", text)]
-    mixed = sum(len(_kinds(front.levers(pick.row))) > 1 for pick in picks)
+    mixed = sum(len(used(front, pick.row)) > 1 for pick in picks)
     single = summary.get(SCORED)
     against = f"the best of {single:,} systems" if single else "the best system"
     text = f"{wording.listed(parts)} against {against} of one device type"
@@ -191,7 +191,7 @@ def settled(found: Sequence[Mapping[str, Any]]) -> list[Sentence]:
 def confidence(problem: Problem, run: Run) -> Sentence:
     """How the front was found, and how much of it rests on estimates."""
     front = run.front()
-    kinds = sorted({kind for pick in picked(front, run.summary) for kind in _kinds(front.levers(pick.row))})
+    kinds = sorted({kind for pick in picked(front, run.summary) for kind in used(front, pick.row)})
     guessed = sum(_estimated(problem.devices[kind]) for kind in kinds)
     proved = stated(run.folder, run.archive.scores) or "best found, not proven"
     exact = "exact front of the space" if run.summary.get("exhaustive") else proved
@@ -249,9 +249,17 @@ def _best(problem: Problem, front: ParetoSet, pick: Pick) -> Sentence:
     return Sentence(first, f"{pick.letter}{also}: {design}: {', '.join(said)}")
 
 
-def _kinds(levers: Mapping[str, Any]) -> set[str]:
-    """Device types of a design."""
-    return {str(choice) for name, choice in levers.items() if name.endswith("device")} - {NEUTRAL, INERT}
+def used(front: ParetoSet, row: int) -> set[str]:
+    """Device types on which some class of agents runs; a second type that no class takes is not bought."""
+    levers, mapping = front.levers(row), front.mapping(row)
+    found = set()
+    for pool in ("prefill", "decode"):
+        taken = {code for name, code in mapping.items() if name.endswith(f".{pool}.type")}
+        if pool == "decode" and levers.get("serving") == "attention_offload":
+            taken = {0, 1}  # attention runs on the second type, the rest on the first
+        kinds = [levers.get(f"{pool}.{name}", NEUTRAL) for name in ("device", "second_device")]
+        found |= {str(kind) for place, kind in enumerate(kinds) if place in taken}
+    return found - {NEUTRAL, INERT}
 
 
 def _estimated(device: Accelerator) -> bool:

@@ -1,21 +1,26 @@
-"""How fast the flagship study is scored: `python tests/benchmarks/bench_evaluation.py [designs] [processes]`.
+"""How fast the flagship study is scored: `python tests/benchmarks/bench_evaluation.py [designs] [run] [processes]`.
 
 What is counted. A *candidate* is one architecture with one mapping; a class of agents sees of it one prefill mapping,
-one decode mapping and one home of its KV. The rates below are candidate × class evaluations in one second of wall
-clock, all processes together, **with the making of the tables in the time** unless `warm`:
+one decode mapping and one home of its KV. There are two ways to count candidate × class evaluations:
 
-`scored`      points whose retention, memory ledger, links, cost, energy and token times were worked out, each once per
-              architecture; rows that were pruned before (by table, by phase) are in no figure
-`timed`       of these, the points whose latency was read from the mixture of steps, because no slack was negative
+`scored`      points whose retention, memory ledger, links, cost, energy and token times were worked out and whose
+              latency was read from the mixture of steps unless a slack was negative before, each once per architecture;
+              rows that were pruned before (by table, by phase) are in no figure
 `combined`    rows of the mixture that stay, times classes: what a search gets to see
 
-Each process draws designs of its own and scores them in blocks, as a search does. `random` are draws from the whole
-space, most of which some limit of the hardware rules out at once; `sound` are those that no such limit rules out, as a
-search proposes them after its first generations. Every process makes its own tables.
+*/cpu s* is per second of processor time of one process; */s* per second of wall clock, all processes together. Tables
+are *made* in the time, or *there* before it starts. Each process draws designs of its own, scores them in blocks as a
+search does, and makes its own tables; the space has a fixed number of them, so that their share falls with the length
+of a run.
 
-The profile is of one process: shares of its time by part, physics being everything in `dse.physics` (the tables'
-part of it apart). Peers (GenZ, AIConfigurator) time the same decode steps where they can be imported: put them in a
-virtual environment of their own, and give its interpreter by DSE_PEERS.
+`random`      draws from the whole space, most of which some limit of the hardware rules out at once
+`sound`       draws that no such limit rules out, as a search proposes them after its first generations
+`run`         the same, as many as a run of the study scores
+`arrays`      `sound` where there is no compiler: mixtures are read in arrays
+
+The profile is of one process once it reads mixtures by machine code: shares of its time by part, physics being
+everything in `dse.physics` and the reading of mixtures. Peers (GenZ, AIConfigurator) time the same decode steps where
+they can be imported: put them in a virtual environment of their own, and give its interpreter by DSE_PEERS.
 """
 
 import cProfile
@@ -32,15 +37,17 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
+from dse import compiled
 from dse.facts.problem import load
 from dse.physics import demand
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator
 from dse.search.scoring import block as blocks
-from dse.search.scoring import screening, tails
+from dse.search.scoring import readings, screening, tails
 from dse.search.scoring.mappings import Grid
 from dse.search.scoring.phases import timed
 from dse.search.scoring.plan import TableKey
@@ -53,8 +60,9 @@ PEERS = Path(__file__).with_name("peers_decode.py")
 SEED = 1
 BLOCK = 128
 """Designs of a block."""
-PREVIOUS = {"random": 349.0, "scored": 211_331.0, "combined": 29_223.0, "seconds_per_table": 4.83e-3}
-"""Before points were screened, with tables made before the clock started (two processes, same machine)."""
+TARGET = 1e6
+"""Scored a second by all processes, tables made in the time."""
+KINDS = ("random", "sound", "run", "arrays")
 _worker: list[Evaluator] = []
 
 
@@ -106,13 +114,14 @@ def counted(evaluator: Evaluator, designs: Designs) -> tuple[int, int]:
     return scored, timed
 
 
-def measured(task: tuple[int, int, bool]) -> dict[str, Counts]:
+def measured(task: tuple[int, int, bool, bool]) -> dict[str, Counts]:
     """Score one worker's sample with tables to make, then without."""
-    designs, seed, sound = task
+    designs, seed, sound, arrays = task
     start()
     evaluator = _worker[0]
     drawn = sample(evaluator, designs, seed, sound)
-    cold, warm = run(evaluator, drawn), run(evaluator, drawn)
+    with patch.object(tails, "pays", (lambda count: False) if arrays else readings.pays):
+        cold, warm = run(evaluator, drawn), run(evaluator, drawn)
     scored, timed = counted(evaluator, drawn)
     return {name: part._replace(scored=scored, timed=timed) for name, part in (("cold", cold), ("warm", warm))}
 
@@ -128,6 +137,7 @@ def rates(parts: list[Counts], classes: int) -> dict[str, float]:
         "combined_per_s": total.rows * classes / seconds,
         "designs_per_cpu_s": total.designs / cpu,
         "scored_per_cpu_s": total.scored / cpu,
+        "combined_per_cpu_s": total.rows * classes / cpu,
         "scored_per_design": total.scored / total.designs,
         "combined_per_design": total.rows * classes / total.designs,
     }
@@ -170,6 +180,9 @@ def profile(designs: int, warm: bool) -> dict[str, float]:
     start()
     evaluator = _worker[0]
     drawn = sample(evaluator, designs, SEED, True)
+    run(Evaluator.of(evaluator.problem), drawn.take(slice(BLOCK)))
+    readings._count[0] = readings.MADE
+    run(Evaluator.of(evaluator.problem), drawn.take(slice(BLOCK)))
     if warm:
         run(evaluator, drawn)
     tails._tail.cache_clear()
@@ -182,7 +195,7 @@ def profile(designs: int, warm: bool) -> dict[str, float]:
     whole = dict(shares)
     for part, inner in INSIDE.items():
         shares[part] -= whole[inner]
-    physics = sum(entry[2] for place, entry in entries if f"{os.sep}physics{os.sep}" in place[0])
+    physics = sum(entry[2] for place, entry in entries if of_physics(place))
     library = sum(entry[2] for place, entry in entries if place[0] == "~" or "numpy" in place[0])
     shares["rest"] = 1 - sum(shares.values())
     called = _under_physics(meter)
@@ -192,13 +205,19 @@ def profile(designs: int, warm: bool) -> dict[str, float]:
     }
 
 
+def of_physics(place: tuple[str, int, str]) -> bool:
+    """Whether a function is an equation, or reads mixtures by the loop that stands for one."""
+    read = Path(place[0]).stem == "readings" and place[2] in ("readings", "within")
+    return f"{os.sep}physics{os.sep}" in place[0] or read
+
+
 def _under_physics(meter: cProfile.Profile) -> float:
     """Time of library functions called straight from physics."""
     stats = pstats.Stats(meter).stats  # type: ignore[attr-defined]
     found = 0.0
     for place, (*_, callers) in stats.items():
         if f"{os.sep}dse{os.sep}" not in place[0]:
-            found += sum(own[3] for caller, own in callers.items() if f"{os.sep}physics{os.sep}" in caller[0])
+            found += sum(own[3] for caller, own in callers.items() if of_physics(caller))
     return found
 
 
@@ -236,25 +255,31 @@ def own_steps() -> dict[str, float]:
 
 def main() -> None:
     """Measure, print and store."""
-    designs = int(sys.argv[1]) if len(sys.argv) > 1 else 512
-    processes = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    given = [int(argument) for argument in sys.argv[1:]]
+    designs, whole, processes = [*given, *(512, 3000, 2)[len(given) :]]
     context, classes = get_context("spawn"), len(load(STUDY).agents)
-    result: dict[str, Any] = {"study": STUDY.stem, "processes": processes, "designs_per_process": designs}
-    for kind in ("random", "sound"):
-        tasks = [(designs, SEED + worker, kind == "sound") for worker in range(processes)]
+    result: dict[str, Any] = {
+        "study": STUDY.stem,
+        "processes": processes,
+        "designs_per_process": designs,
+        "designs_of_run": whole,
+    }
+    for kind in KINDS:
+        count = whole if kind == "run" else designs
+        tasks = [(count, SEED + worker, kind != "random", kind == "arrays") for worker in range(processes)]
         with ProcessPoolExecutor(processes, context) as pool:
             parts = list(pool.map(measured, tasks))
         result[kind] = {name: rates([part[name] for part in parts], classes) for name in ("cold", "warm")}
         result[kind]["tables"] = max(part["cold"].tables for part in parts)
-        made = [(part["cold"].cpu - part["warm"].cpu) / part["cold"].tables for part in parts]
-        result[kind]["seconds_per_table"] = float(np.mean(made))
+    result["run_rate"] = result["run"]["cold"]["scored_per_s"]
+    result["run_cpu_rate"] = processes * result["run"]["cold"]["scored_per_cpu_s"]
+    result["compiler"] = compiled.available()
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         result["memory_mb"] = {count: pool.submit(peak, count).result() for count in (256, 1024)}
         result["profile"] = {
-            name: pool.submit(partial(profile, warm=name == "warm"), 128).result() for name in ("cold", "warm")
+            name: pool.submit(partial(profile, warm=name == "warm"), 256).result() for name in ("cold", "warm")
         }
         result["decode_steps"] = {"dse": pool.submit(own_steps).result(), "peers": peers()}
-    result["previous"] = PREVIOUS
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     RESULT.with_suffix(".md").write_text(text(result))
@@ -264,26 +289,30 @@ def main() -> None:
 def text(result: dict[str, Any]) -> str:
     """The result as a page."""
     lines = ["# Speed of evaluation", "", (__doc__ or "").split("\n\n", 1)[1].strip(), ""]
-    heads = ("designs", "tables", "designs/s", "scored/s", "timed/s", "combined/s", "designs/cpu s", "scored/design")
-    keys = ("designs_per_s", "scored_per_s", "timed_per_s", "combined_per_s", "designs_per_cpu_s", "scored_per_design")
+    heads = ("designs", "tables", "designs/cpu s", "scored/cpu s", "combined/cpu s", "scored/s", "combined/s")
+    keys = ("designs_per_cpu_s", "scored_per_cpu_s", "combined_per_cpu_s", "scored_per_s", "combined_per_s")
     rows = [
         [kind, f"{result[kind]['tables']:,} made" if name == "cold" else "there"]
         + [f"{result[kind][name][key]:,.0f}" for key in keys]
-        for kind in ("random", "sound")
+        for kind in KINDS
         for name in ("cold", "warm")
     ]
-    lines += [f"Study `{result['study']}`, {result['processes']} processes of {result['designs_per_process']} designs."]
-    lines += ["", *table(heads, rows), "", f"A table takes {1e3 * result['random']['seconds_per_table']:.2f} ms.", ""]
-    before = f"{PREVIOUS['random']:,.0f} designs/s, {PREVIOUS['scored']:,.0f} scored/s, {PREVIOUS['combined']:,.0f}"
     lines += [
-        "Before points were screened, with two processes, random designs, and tables made before the clock started: "
-        f"{before} combined/s, {1e3 * PREVIOUS['seconds_per_table']:.2f} ms a table.",
+        f"Study `{result['study']}`, {result['processes']} processes of {result['designs_per_process']} designs, "
+        f"{result['designs_of_run']} of `run`; a compiler is {'' if result['compiler'] else 'not '}installed.",
+        "",
+        *table(heads, rows),
+        "",
+        f"The target is {TARGET:,.0f} scored/s with tables made: `run` reaches {result['run_rate']:,.0f}, "
+        f"by processor time {result['run_cpu_rate']:,.0f}. Reading mixtures by machine code makes scoring "
+        f"{result['sound']['warm']['designs_per_cpu_s'] / result['arrays']['warm']['designs_per_cpu_s']:.2f} times as "
+        "fast as in arrays.",
         "",
     ]
     cold, warm = result["profile"]["cold"], result["profile"]["warm"]
     shares = [[name, f"{100 * cold[name]:.0f} %", f"{100 * warm[name]:.0f} %"] for name in cold]
     lines += [*table(("part of the time, sound designs", "tables to make", "tables there"), shares), ""]
-    lines += ["*physics* and *array library* cut across the parts: `dse.physics` with what it calls, and numpy.", ""]
+    lines += ["*physics* and *array library* cut across the parts: equations with what they call, and numpy.", ""]
     peaks = [
         [str(count), *(f"{value[name]:.0f}" for name in ("start", "tables", "peak"))]
         for count, value in result["memory_mb"].items()

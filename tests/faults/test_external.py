@@ -17,7 +17,7 @@ from dse.search.ask import ask
 from dse.search.budget import budget
 from dse.search.crews.external import Broken, Conversation, Instead, Program, answer, farewell
 from dse.search.explore import Options, explore
-from dse.search.runs import promising
+from dse.search.runs import islands, promising
 
 ROOT = Path(__file__).parents[2]
 SIMULATOR = Path(__file__).with_name("data") / "simulator.py"
@@ -118,6 +118,18 @@ def test_answers_are_kept_as_they_come_and_asked_for_once(harness, saving, state
     assert again.summary["external"]["fresh"] == 1
     assert again.summary["external"]["failed"] == 0
     assert len((tmp_path / "log").read_text().splitlines()) == 9
+
+
+def test_processes_that_share_a_run_ask_once_for_the_promising_designs_of_all(harness, saving, stated, tmp_path):
+    question = replace(harness.question(), external=stated("well"))
+    options = harness.options(tmp_path, sampler="random", budget=harness.budget("400 evaluations"))
+    for islands_so_far in (1, 2):
+        found = islands.join(question, options, tmp_path / "shared")
+        assert len(found.summary["islands"]) == islands_so_far
+        assert found.summary["external"]["asked"] == 8
+    asked = [line.split()[1] for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(set(asked)) == len(asked) == len((found.folder / promising.ANSWERS).read_text().splitlines())
+    assert not list((found.folder / islands.FOLDER).rglob(promising.TABLE))
 
 
 def test_a_program_scores_every_design_in_place_of_the_model_on_workers(harness, saving, program, tmp_path):

@@ -1,11 +1,15 @@
 """Certificates: complete and true where a space can be enumerated, refused where they would speak of another model."""
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dse.cli import app
@@ -13,7 +17,7 @@ from dse.facts.errors import SpecError
 from dse.facts.problem import load
 from dse.search.archive import gather
 from dse.search.ask import ask
-from dse.search.bounds import certify as prover
+from dse.search.bounds.boxes import products
 from dse.search.bounds.certificate import CERTIFICATE, stated
 from dse.search.bounds.certify import Effort, beaten, certify
 from dse.search.bounds.certify_run import certified
@@ -73,7 +77,7 @@ def test_poor_front_is_told_by_how_much_it_is_beaten(question, whole, epsilon):
 @pytest.mark.parametrize("epsilon", [0.02, 0.1, 1.0])
 def test_bounds_alone_never_cover_a_design_that_beats_the_front(question, whole, epsilon, monkeypatch):
     """Nothing may be scored, so what is covered is covered by bounds; the truth is known."""
-    monkeypatch.setattr(prover._Tally, "payable", lambda tally, designs: False)
+    monkeypatch.setattr(Effort, "payable", lambda effort, designs, bounded=0: False)
     designs, metrics = whole
     usable = metrics.take(np.flatnonzero(metrics.feasible))
     front = front_of(question, designs, metrics, np.arange(0, len(designs), 5))
@@ -85,12 +89,56 @@ def test_bounds_alone_never_cover_a_design_that_beats_the_front(question, whole,
     assert made.covered > 0 or epsilon < 1
 
 
+@pytest.mark.parametrize("payable", [False, True])
+def test_every_step_of_the_curve_is_true(question, whole, payable, monkeypatch):
+    """Designs that beat the front by more than a margin are never among those that are proved within it."""
+    if not payable:
+        monkeypatch.setattr(Effort, "payable", lambda effort, designs, bounded=0: False)
+    designs, metrics = whole
+    usable = metrics.take(np.flatnonzero(metrics.feasible))
+    front = front_of(question, designs, metrics, np.arange(0, len(designs), 11))
+    lead = beaten(scores(usable, question.goals), front.scores)
+    made = certify(question, front, Effort(0.1, 60.0))
+    counts = [step.designs for step in made.curve]
+    assert counts == sorted(counts)
+    for step in made.curve:
+        truth = len(designs) - len(np.unique(usable.design[lead > np.log10(1 + step.epsilon) + 1e-9]))
+        assert step.designs == truth if payable else step.designs <= truth
+    at = next(step for step in made.curve if step.epsilon == made.epsilon)
+    assert at.designs == made.designs - made.left - made.beating
+    smallest = made.smallest(0.9)
+    assert smallest is None or next(s for s in made.curve if s.epsilon == smallest).designs >= 0.9 * len(designs)
+
+
+def test_certificate_is_the_same_for_any_number_of_workers_when_counted_in_boxes(question, whole):
+    designs, metrics = whole
+    front = front_of(question, designs, metrics, np.arange(0, len(designs), 5))
+    made = [
+        certify(question, front, Effort(0.02, math.inf, boxes, workers)) for boxes in (40, 70) for workers in (1, 2)
+    ]
+    for one, two in (made[:2], made[2:]):
+        assert replace(one, seconds=0.0) == replace(two, seconds=0.0)
+    assert made[0].boxes <= 40
+    assert made[0].rest
+    assert sum(part.designs for part in made[0].rest) == made[0].left
+
+
 def test_counts_add_up_when_the_time_is_over_at_once(question, whole):
     designs, metrics = whole
     made = certify(question, front_of(question, designs, metrics, np.arange(9)), Effort(0.05, 1e-9))
     assert made.infeasible + made.covered + made.scored + made.beating + made.left == made.designs
     assert made.left > 0
     assert "left" in made.sentence()
+    assert {part.reason(made.epsilon) for part in made.rest} == {"not looked at before the end"}
+    assert made.seconds < 10
+
+
+@given(st.sets(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1))
+def test_pairs_that_depend_on_each_other_are_cut_into_products(pairs):
+    rows = np.array(sorted(pairs))
+    made = products(rows[:, :1], rows[:, 1:])
+    again = [(a, b) for first, second in made for a in first.ravel().tolist() for b in second.ravel().tolist()]
+    assert sorted(again) == sorted(pairs)
 
 
 def test_nothing_but_infeasible_parts_is_covered_for_an_objective_without_bound(tmp_path):
@@ -118,6 +166,7 @@ def test_enumerated_front_needs_no_time(folder):
     made = certified(folder, Effort(0.0, 1e-9))
     assert made.complete
     assert made.scored == made.designs
+    assert made.smallest(1.0) == 0
 
 
 def test_sampled_front_is_certified_by_scoring_the_rest(question, tmp_path):
@@ -165,6 +214,7 @@ def test_command_prints_writes_and_refuses(folder):
     assert made["complete"]
     assert made["designs"] == 120
     assert (folder / SUMMARY).exists()
+    assert "margins" in done.output
     for words in (["--budget", "20 evaluations"], ["--epsilon", "-3%"], ["--epsilon", "much"]):
         assert runner.invoke(app, ["certify", str(folder), *words]).exit_code == 2
     with pytest.raises(SpecError, match="no such run"):

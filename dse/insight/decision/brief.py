@@ -25,7 +25,7 @@ from dse.insight.runs import Opened
 from dse.insight.sensitivity import elasticity
 from dse.insight.sensitivity.elasticity import Effect
 from dse.insight.shortlist import KNEE, MIXING, SCORED
-from dse.insight.verdict import SMALL_GAIN, Limit, heterogeneity, limits
+from dse.insight.verdict import SMALL_GAIN, Limit, heterogeneity, limits, used
 from dse.search.bounds.certificate import stated
 from dse.search.evaluation import Evaluator
 from dse.search.fidelity.constants import band_of, constants
@@ -299,7 +299,7 @@ def _doubted(summary: Mapping[str, Any]) -> list[float]:
 def _lettered(opened: Opened) -> tuple[float, float]:
     """Lettered designs that mix devices, and all of them."""
     picks = opened.picks
-    mixed = [pick for pick in picks if len(robustness.devices_of(opened.front, [pick.row])) > 1]
+    mixed = [pick for pick in picks if len(used(opened.front, pick.row)) > 1]
     return float(len(mixed)), float(len(picks))
 
 

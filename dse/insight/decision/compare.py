@@ -37,6 +37,10 @@ SUMMED = frozenset({"cost", "cost_per_mtok"})
 """Metrics of a mixture that are sums over its classes by share; the others are those of the worst class."""
 
 
+LONGEST = 20
+"""Characters of a name from which tables leave out the run that both designs share."""
+
+
 class Comparison(NamedTuple):
     """What differs between two designs."""
 
@@ -103,7 +107,17 @@ def compare(first: tuple[Opened, int], second: tuple[Opened, int], names: tuple[
             "verdict": verdict,
             "cause": found.words() if found else "",
         }
-    return Comparison(names, choices, metrics)
+    return Comparison(_brief(names), choices, metrics)
+
+
+def _brief(names: tuple[str, str]) -> tuple[str, str]:
+    """Names of two designs; those of one run lose its name where that is long.
+
+    >>> _brief(("last:A", "last:B")), _brief(("flagship/20261121T104030Z:A", "flagship/20261121T104030Z:B"))
+    (('last:A', 'last:B'), ('A', 'B'))
+    """
+    (one, _, first), (two, _, second) = (name.rpartition(":") for name in names)
+    return (first, second) if one == two and first != second and max(map(len, names)) > LONGEST else names
 
 
 def cause(

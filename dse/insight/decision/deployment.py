@@ -15,6 +15,7 @@ from dse.insight import wording
 from dse.insight.case import Case, ClassCase
 from dse.insight.decision.materials import Materials, Part
 from dse.search.evaluation import DEGREES
+from dse.search.scoring.techniques import LEVERS
 
 HEAD = """\
 # Deployment sketch, made by `dse brief`: analytic estimate, not a tested recipe.

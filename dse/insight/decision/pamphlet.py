@@ -10,12 +10,14 @@ STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--pale:#9aa4b2;--line:#39424f;--paper:#14181f}}
 body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;color:var(--ink);background:var(--paper);
 max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.4rem;margin:0 0 .2rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}
+h1{font-size:1.4rem;margin:0 0 .2rem;overflow-wrap:anywhere}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}
 p.note{color:var(--pale);margin:.2rem 0 1rem}
 table{border-collapse:collapse;font-size:.92em;font-variant-numeric:tabular-nums}
 th,td{padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th.n,td.n{text-align:right}th{color:var(--pale);font-weight:600}
-dt{font-weight:600;float:left;clear:left;width:9rem}dd{margin:0 0 .4rem 9rem}
+.scroll{overflow-x:auto}
+dt{font-weight:600;float:left;clear:left;width:9rem}dd{margin:0 0 .4rem 9rem;overflow-wrap:anywhere}
+@media(max-width:40rem){dt{float:none}dd{margin-left:0}}
 """
 """Look of a page: system fonts, light and dark."""
 
@@ -47,7 +49,7 @@ def html_table(table: Table) -> str:
         return f"<tr>{''.join(made)}</tr>"
 
     body = "".join(row(cells, "td") for cells in table.rows)
-    return f"<table><thead>{row(table.header, 'th')}</thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll"><table><thead>{row(table.header, "th")}</thead><tbody>{body}</tbody></table></div>'
 
 
 def markdown(title: str, said: Sequence[tuple[str, str]], tables: Sequence[Table], note: str) -> str:
@@ -71,5 +73,6 @@ def fragment(said: Sequence[tuple[str, str]], tables: Sequence[Table]) -> str:
 
 def page(title: str, body: str, style: str = STYLE) -> str:
     """Complete document."""
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{style}</style>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+    head += f"<title>{escape(title)}</title><style>{style}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'

@@ -16,16 +16,15 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.insight.decision.doubts import PHASES, Unknown
 from dse.insight.decision.outlay import PUE, SIDES, Bare, Outlay, outlays
 from dse.insight.runs import Opened
-from dse.insight.sensitivity import held
+from dse.insight.sensitivity import columns, held
 from dse.search.axes import Designs
 from dse.search.evaluation import Evaluator, assembled
 from dse.search.metrics import Goal, Metrics
 from dse.search.scoring import block as blocks
 from dse.search.scoring import supply
 from dse.search.scoring.block import Block
-from dse.search.scoring.classes import BATCH, Candidates, ClassPoints, candidates, mapping, setting
+from dse.search.scoring.classes import Candidates, ClassPoints, candidates, mapping, setting
 from dse.search.scoring.plan import Plan
-from dse.search.scoring.points import PointColumns, evaluate_points
 from dse.search.scoring.sides import Setting
 
 CHUNK = 30_000
@@ -132,9 +131,9 @@ class Rescorer:
         parts, point = [], []
         for item in self.classes:
             count = len(item.design)
-            columns = _evaluated(_sampled(self.plan, item, values, size))
+            scored = columns.evaluated([_sampled(self.plan, item, values, size)])[0]
             tiled = {name: np.tile(column, size) for name, column in item.mapping.items()}
-            parts.append(ClassPoints(np.tile(item.design, size), columns, tiled, item.output))
+            parts.append(ClassPoints(np.tile(item.design, size), scored, tiled, item.output))
             point.append(sample * count + np.tile(item.row, size))
         plan = _mixed(self.plan, values, sample)
         metrics = assembled(plan, self.block, parts, owner, np.stack(point, axis=1))
@@ -208,14 +207,9 @@ def _sampled(plan: Plan, item: _Class, values: Mapping[str, FloatArray], size: i
     ):
         part: Any = getattr(at, side)
         changes[side] |= {name: slower[phase, side] * getattr(part, name) for name in names}
-    return at._replace(
-        prefill=_tiled(at.prefill, size, changes["prefill"]),
-        decode=_tiled(at.decode, size, changes["decode"]),
-        pool=_tiled(at.pool, size, {}),
-        home=np.tile(at.home, size),
-        colocated=np.tile(at.colocated, size),
-        kv_token=np.tile(at.kv_token, size),
-        codec=np.tile(at.codec, size),
+    whole = columns.tiled(at, size)
+    return whole._replace(
+        prefill=_replaced(whole.prefill, changes["prefill"]), decode=_replaced(whole.decode, changes["decode"])
     )
 
 
@@ -227,34 +221,9 @@ def _factor(plan: Plan, phase: str, device: IntArray, values: Mapping[str, Float
     return np.asarray(table[:, device])
 
 
-def _tiled(part: Any, size: int, changes: Mapping[str, FloatArray]) -> Any:
-    """Columns repeated for every sample, some of them replaced by (s, m) ones."""
-    columns = {name: np.tile(column, size) for name, column in part._asdict().items() if name not in changes}
-    return part._replace(**columns, **{name: column.ravel() for name, column in changes.items()})
-
-
-def _evaluated(at: Setting) -> PointColumns:
-    """Score serving points, a cache-sized batch at a time."""
-    starts = range(0, at.home.size, BATCH)
-    parts = [evaluate_points(_taken(at, slice(start, start + BATCH))) for start in starts]
-    return PointColumns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def _taken(at: Setting, rows: slice) -> Setting:
-    """Some serving points."""
-
-    def part(columns: Any) -> Any:
-        return type(columns)(*(column[rows] for column in columns))
-
-    return at._replace(
-        prefill=part(at.prefill),
-        decode=part(at.decode),
-        pool=part(at.pool),
-        home=at.home[rows],
-        colocated=at.colocated[rows],
-        kv_token=at.kv_token[rows],
-        codec=at.codec[rows],
-    )
+def _replaced(part: Any, changes: Mapping[str, FloatArray]) -> Any:
+    """Columns of a pool, some of them replaced by (s, m) ones."""
+    return part._replace(**{name: column.ravel() for name, column in changes.items()})
 
 
 def _mixed(plan: Plan, values: Mapping[str, FloatArray], sample: IntArray) -> Plan:

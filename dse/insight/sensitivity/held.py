@@ -8,14 +8,15 @@ serving points whose columns differ from those of the stated numbers are scored 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import FloatArray, IntArray
+from dse.arrays import IntArray
 from dse.facts.problem import Problem
 from dse.facts.serving import Serving
 from dse.insight.sensitivity import retimed
+from dse.insight.sensitivity.columns import arrays, evaluated, taken
 from dse.physics import serving
 from dse.physics.calibration import Calibration
 from dse.search.axes import Designs
@@ -24,10 +25,10 @@ from dse.search.metrics import Metrics
 from dse.search.scoring import block as blocks
 from dse.search.scoring import phases, supply
 from dse.search.scoring.block import Block
-from dse.search.scoring.classes import BATCH, Candidates, ClassPoints, Store, setting
+from dse.search.scoring.classes import Candidates, ClassPoints, Store, setting
 from dse.search.scoring.mappings import Grid
 from dse.search.scoring.plan import Plan, TableKey
-from dse.search.scoring.points import PointColumns, evaluate_points
+from dse.search.scoring.points import PointColumns
 from dse.search.scoring.rows import Rows
 from dse.search.scoring.sides import Setting
 from dse.search.scoring.techniques import KERNEL, SUMS
@@ -40,8 +41,6 @@ SIZES = {"prefill": "chunk", "decode": "batch"}
 
 _Asked = tuple[str, int, TableKey]
 """Pool, identity of the classes, table."""
-
-_Columns = TypeVar("_Columns", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ class _Scored(NamedTuple):
         """Score the points of a class at the stated numbers."""
         tables = course.tables(own)
         at = _setting(course, own, tables)
-        return cls(course, tables, at, _evaluated([at])[0])
+        return cls(course, tables, at, evaluated([at])[0])
 
 
 def _plan(plan: Plan, scenario: Scenario) -> Plan:
@@ -298,8 +297,8 @@ def _changed(courses: Sequence[_Course], own: _Points, base: _Scored) -> list[Po
     """Scores of the points of a class under every scenario; points that a scenario leaves alone keep theirs."""
     settings = [_setting(course, own, course.tables(own, base)) for course in courses]
     moved = [_moved(at, base.at) for at in settings]
-    parts = [_taken(at, rows) for at, rows in zip(settings, moved, strict=True)]
-    found = _evaluated(parts)
+    parts = [taken(at, rows) for at, rows in zip(settings, moved, strict=True)]
+    found = evaluated(parts)
     made = []
     for rows, fresh in zip(moved, found, strict=True):
         columns = [values.copy() for values in base.columns]
@@ -315,28 +314,9 @@ def _moved(at: Setting, base: Setting) -> IntArray:
     if at.shape is not base.shape or at.operation != base.operation:
         return np.arange(size)
     changed = np.zeros(size, dtype=bool)
-    for new, old in zip(_arrays(at), _arrays(base), strict=True):
+    for new, old in zip(arrays(at), arrays(base), strict=True):
         changed |= (new != old) & ~(np.isnan(new) & np.isnan(old))
     return np.flatnonzero(changed)
-
-
-def _evaluated(parts: Sequence[Setting]) -> list[PointColumns]:
-    """Score settings below each other, those of one class shape and operation in one call."""
-    found: list[PointColumns] = [PointColumns(*(np.zeros(0) for _ in PointColumns._fields))] * len(parts)
-    groups: dict[tuple[int, object], list[int]] = {}
-    for number, at in enumerate(parts):
-        if at.home.size:
-            groups.setdefault((id(at.shape), at.operation), []).append(number)
-    for members in groups.values():
-        whole = _joined([parts[number] for number in members])
-        sizes = [parts[number].home.size for number in members]
-        ends = np.cumsum(sizes)
-        starts = range(0, int(ends[-1]), BATCH)
-        scored = [evaluate_points(_taken(whole, np.arange(at, min(at + BATCH, int(ends[-1]))))) for at in starts]
-        columns = [np.concatenate(column) for column in zip(*scored, strict=True)]
-        for number, end, size in zip(members, ends, sizes, strict=True):
-            found[number] = PointColumns(*(column[end - size : end] for column in columns))
-    return found
 
 
 def _metrics(
@@ -350,44 +330,3 @@ def _metrics(
     ]
     made = assembled(course.plan, course.block, parts, owner, rows)
     return made.owned_by(np.arange(len(owner)))
-
-
-def _arrays(columns: tuple[Any, ...]) -> list[FloatArray]:
-    """Every array of a tree of columns."""
-    found: list[FloatArray] = []
-    for name, value in columns._asdict().items():  # type: ignore[attr-defined]
-        if isinstance(value, np.ndarray):
-            found.append(value)
-        elif hasattr(value, "_asdict") and name not in _SHARED:
-            found += _arrays(value)
-    return found
-
-
-_SHARED = frozenset({"shape", "operation"})
-"""Parts of a setting that its points have in common."""
-
-
-def _mapped(columns: Sequence[_Columns], change: Any) -> _Columns:
-    """Tree of columns made from several of its kind, array by array."""
-    first: Any = columns[0]
-    made = {}
-    for name, value in first._asdict().items():
-        parts = [getattr(item, name) for item in columns]
-        if isinstance(value, np.ndarray):
-            made[name] = change(parts)
-        elif hasattr(value, "_asdict") and name not in _SHARED:
-            made[name] = _mapped(parts, change)
-        else:
-            made[name] = value
-    result: _Columns = type(first)(**made)
-    return result
-
-
-def _joined(settings: Sequence[Setting]) -> Setting:
-    """Settings of one class below each other."""
-    return _mapped(settings, np.concatenate)
-
-
-def _taken(at: Setting, rows: IntArray) -> Setting:
-    """Some points of a setting."""
-    return _mapped([at], lambda parts: parts[0][rows])

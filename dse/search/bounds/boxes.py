@@ -44,10 +44,11 @@ def stacked(parts: list[Boxes]) -> Boxes:
     return Boxes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def roots(space: Space, modes: IntArray, sets: tuple[Sets, Sets]) -> Boxes:
+def roots(space: Space, modes: IntArray, sets: tuple[Sets, Sets], ordered: bool) -> Boxes:
     """Boxes that together hold every canonical design once: one per combination of the levers that others depend on.
 
-    Devices stay together: all pairs of a pool that occur with the same choices of the other levers are one set.
+    Devices stay together: all pairs of a pool that occur with the same choices of the other levers, and with the same
+    pairs of the other pool, are one set.
     """
     low, high = _combinations(space)
     devices = [[space.names.index(f"{pool}.{which}") for which in DEVICE_LEVERS] for pool in ("prefill", "decode")]
@@ -57,20 +58,42 @@ def roots(space: Space, modes: IntArray, sets: tuple[Sets, Sets]) -> Boxes:
     distinct, member = np.unique(np.concatenate([shared_low, shared_high], axis=1), axis=0, return_inverse=True)
     serving = space.names.index("serving")
     known: dict[tuple[int, int, bytes], int] = {}
-    numbers = []
-    for row in range(len(distinct)):
-        inside = np.flatnonzero(member.ravel() == row)
-        mode, pair = int(modes[distinct[row, serving]]), []
-        for index, columns in enumerate(devices):
-            pairs = np.unique(low[inside][:, columns], axis=0)
-            key = (index, mode, pairs.tobytes())
-            if key not in known:
-                known[key] = sets[index].add(mode, pairs)
-            pair.append(known[key])
-        if prod(len(group.choices[number]) for group, number in zip(sets, pair, strict=True)) != inside.size:
-            raise NotImplementedError("the device pairs of the two pools depend on each other")
-        numbers.append(pair)
-    return Boxes(distinct[:, : low.shape[1]], distinct[:, low.shape[1] :], np.asarray(numbers))
+
+    def number(side: int, mode: int, pairs: IntArray) -> int:
+        key = (side, mode, pairs.tobytes())
+        if key not in known:
+            known[key] = sets[side].add(mode, pairs, ordered)
+        return known[key]
+
+    lines: list[int] = []
+    numbers: list[tuple[int, int]] = []
+    cut: dict[tuple[int, bytes], list[tuple[int, int]]] = {}
+    order = np.argsort(member.ravel(), kind="stable")
+    for row, inside in enumerate(np.split(order, np.cumsum(np.bincount(member.ravel()))[:-1])):
+        mode, pairs = int(modes[distinct[row, serving]]), low[inside][:, both]
+        if (mode, pairs.tobytes()) not in cut:
+            found = products(pairs[:, :2], pairs[:, 2:])
+            cut[mode, pairs.tobytes()] = [(number(0, mode, a), number(1, mode, b)) for a, b in found]
+        numbers += cut[mode, pairs.tobytes()]
+        lines += [row] * (len(numbers) - len(lines))
+    chosen = distinct[lines]
+    return Boxes(chosen[:, : low.shape[1]], chosen[:, low.shape[1] :], np.asarray(numbers))
+
+
+def products(first: IntArray, second: IntArray) -> list[tuple[IntArray, IntArray]]:
+    """Cut distinct rows of two columns into products: all of some of the one with all of some of the other.
+
+    >>> one, other = np.array([[0], [0], [1], [1], [2]]), np.array([[5], [6], [5], [6], [6]])
+    >>> [(a.ravel().tolist(), b.ravel().tolist()) for a, b in products(one, other)]
+    [([0, 1], [5, 6]), ([2], [6])]
+    """
+    lefts, place = np.unique(first, axis=0, return_inverse=True)
+    rights, other = np.unique(second, axis=0, return_inverse=True)
+    beside: dict[bytes, list[int]] = {}
+    for left in range(len(lefts)):
+        partners = np.sort(other.ravel()[place.ravel() == left])
+        beside.setdefault(partners.tobytes(), []).append(left)
+    return [(lefts[own], rights[np.frombuffer(key, dtype=other.dtype)]) for key, own in beside.items()]
 
 
 def _combinations(space: Space) -> tuple[IntArray, IntArray]:

@@ -11,8 +11,10 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.arrays import FloatArray, IntArray
+from dse.search.bounds.crew import Clock
 from dse.search.bounds.hardware import Hardware, Pooled, helped
 from dse.search.bounds.loads import ClassLoad, Line, binned, class_load
 from dse.search.bounds.rows import (
@@ -25,16 +27,20 @@ from dse.search.bounds.rows import (
     prefill_levels,
     prefill_rows,
     table_key,
+    undominated,
 )
 from dse.search.scoring.block import Block
 from dse.search.scoring.plan import Plan
 from dse.search.scoring.techniques import KERNEL, KV, SUMS, kv_coding
 from dse.search.space import Space
 
-STEPS = 48
+STEPS = 144
 """Bounds on the time per output token at which prefill mappings are tabulated."""
 
-MAPPINGS = 32
+EVERY = 4
+"""Of so many of these the latency of one is computed; that of the others is bounded by its neighbours'."""
+
+MAPPINGS = 64
 """Decode mappings of a cell; where more are undominated, neighbours are replaced by their better half each."""
 
 SEPARATE, COLOCATED, OFFLOADED = range(3)
@@ -51,8 +57,8 @@ Place = tuple[int, ...]
 class PrefillCell(NamedTuple):
     """Least device-seconds per task, (classes, steps, levels); infinite where no mapping keeps the level."""
 
-    keeping: FloatArray
-    losing: FloatArray
+    keeping: NDArray[np.float32]
+    losing: NDArray[np.float32]
     cold: FloatArray
     """(classes,) of steps that find nothing, at any latency."""
 
@@ -92,6 +98,8 @@ class Cells:
     pooled: Pooled
     levels: FloatArray
     """Lower edge of each level of the latency over its target; the first is zero."""
+    clock: Clock = field(default_factory=Clock)
+    """Nothing is made once it is late."""
     loads: dict[tuple[int, int, int], ClassLoad] = field(default_factory=dict)
     tpots: dict[int, FloatArray] = field(default_factory=dict)
     coldest: dict[int, Line] = field(default_factory=dict)
@@ -106,12 +114,18 @@ class Cells:
         """Indices of the classes."""
         return range(len(self.plan.classes))
 
+    def widest(self, name: str) -> Ranges:
+        """All choices that one pool has."""
+        own = (f"{name}.topology", f"{name}.memory_scale")
+        return Ranges(*((0, len(self.plan.problem.choices(lever))) for lever in (*own, *SHARED)))
+
     def prefill_cell(self, kind: int, at: Ranges) -> PrefillCell:
         """Cell of a prefill device type; without any mapping where no choice in the ranges keeps the requirements."""
         if (kind, at) not in self.prefill_cells:
             found = [self._prefill_single(kind, place) for place in self._places(self.prefill, "prefill", kind, at)]
             shape = (len(self.classes), STEPS, self.levels.size)
-            nothing = PrefillCell(np.full(shape, np.inf), np.full(shape, np.inf), np.full(shape[0], np.inf))
+            never = np.full(shape, np.inf, np.float32)
+            nothing = PrefillCell(never, never, np.full(shape[0], np.inf))
             self.prefill_cells[kind, at] = PrefillCell(
                 *(np.minimum.reduce(parts) for parts in zip(nothing, *found, strict=True))
             )
@@ -176,11 +190,12 @@ class Cells:
         topology, _, light, *formats = place
         key = (agent, kind, topology, light, *formats)
         if key not in self.rows:
+            self.clock.heed()
             named = (int(self.prefill.types[kind]), topology, self._light(light))
             table = self.plan.prefill(table_key(self.plan, agent, "prefill", named, formats))
             load = self.load(agent, formats[1])
             rows = prefill_rows(table, load, self.plan.operation.utilisation)
-            latency = prefill_levels(self.plan, agent, load, rows, self.steps(agent))
+            latency = prefill_levels(self.plan, agent, load, rows, self.steps(agent), EVERY)
             self.rows[key] = rows, np.where(latency <= LOOSE, binned(latency, self.levels), -1)
         return self.rows[key]
 
@@ -189,7 +204,8 @@ class Cells:
         if key not in self.prefill_cells:
             usable = float(self.prefill.usable[kind, 0, place[1], 0, 0])
             shape = (len(self.classes), STEPS, self.levels.size)
-            keeping, losing, cold = np.full(shape, np.inf), np.full(shape, np.inf), np.full(shape[0], np.inf)
+            keeping, losing = np.full(shape, np.inf, np.float32), np.full(shape, np.inf, np.float32)
+            cold = np.full(shape[0], np.inf)
             for agent in self.classes:
                 rows, levels = self._prefill_rows(agent, kind, place)
                 fits = rows.need <= usable * LOOSE
@@ -205,6 +221,7 @@ class Cells:
     def _decode_single(self, mode: int, kinds: tuple[int, int], pool: bool, place: Place) -> DecodeCell:
         key = (mode, *kinds, int(pool), *place)
         if key not in self.decode_cells:
+            self.clock.heed()
             found = [self._decode_rows(agent, mode, kinds, pool, place) for agent in self.classes]
             cells = [self._listed(agent, rows) for agent, rows in zip(self.classes, found, strict=True)]
             self.decode_cells[key] = DecodeCell(*(np.stack(column) for column in zip(*cells, strict=True)))
@@ -244,12 +261,10 @@ class Cells:
     def _coldest(self, agent: int) -> Line:
         """Least line of any prefill mapping of the study: what a step that finds nothing takes at the very least."""
         if agent not in self.coldest:
-            sizes = [len(self.plan.problem.choices(name)) for name in TABLE_LEVERS]
-            whole = Ranges(*((0, size) for size in sizes))
             lines = [
                 self._prefill_rows(agent, kind, place)[0].line
                 for kind in range(self.prefill.types.size)
-                for place in self._places(self.prefill, "prefill", kind, whole)
+                for place in self._places(self.prefill, "prefill", kind, self.widest("prefill"))
             ]
             columns = zip(*lines, strict=True)
             self.coldest[agent] = Line(*(np.asarray([min(part.min() for part in column)]) for column in columns))
@@ -266,20 +281,11 @@ class Cells:
         return (*mappings, np.minimum.accumulate(mixed))
 
 
-SPREAD = 24.0
+SPREAD = 12.0
 """Target over the least time per output token that is told apart from zero [1]."""
 
-TABLE_LEVERS = (
-    "prefill.topology",
-    "prefill.memory_scale",
-    "optical_bandwidth",
-    "weight_dtype",
-    "kv_dtype",
-    "draft_length",
-    SUMS,
-    KERNEL,
-)
-"""Levers of `Ranges`, for the prefill pool."""
+SHARED = ("optical_bandwidth", "weight_dtype", "kv_dtype", "draft_length", SUMS, KERNEL)
+"""Levers of `Ranges` that both pools share."""
 
 
 def joined(cells: Sequence[DecodeCell]) -> DecodeCell:
@@ -293,11 +299,9 @@ def joined(cells: Sequence[DecodeCell]) -> DecodeCell:
 def padded(step: IntArray, seconds: FloatArray, ratio: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Undominated mappings in the order of their steps, merged to `MAPPINGS` at most, filled up with none."""
     finite = np.flatnonzero(np.isfinite(seconds))
-    points = np.stack([step[finite].astype(float), seconds[finite], ratio[finite]], axis=1)
-    points = np.unique(points, axis=0)
-    others: BoolArray = ~np.eye(len(points), dtype=bool)
-    below: BoolArray = (points[:, None] <= points[None]).all(axis=2) & others
-    points = points[~below.any(axis=0)]
+    columns = np.stack([step[finite].astype(float), seconds[finite], ratio[finite]])
+    columns = columns[:, np.lexsort(columns[::-1])]
+    points = columns[:, undominated(columns)].T
     while len(points) > MAPPINGS:
         points = merged(points, len(points) - MAPPINGS)
     made = np.full((MAPPINGS, 3), np.inf)

@@ -5,7 +5,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,45 @@ from dse.search import pareto
 
 CERTIFICATE = "certificate.json"
 """File in the folder of a run."""
+
+SHARES = (0.9, 0.99, 1.0)
+"""Shares of a space for which the smallest proved margin is told [1]."""
+
+
+class Step(NamedTuple):
+    """One step of the curve of a certificate."""
+
+    epsilon: float
+    designs: int
+    """Designs that are proved not to beat the front by more."""
+
+
+class Part(NamedTuple):
+    """A part of what is left."""
+
+    where: dict[str, str]
+    """Lever -> its only choice; empty for all the smaller parts together."""
+    designs: int
+    boxes: int
+    unseen: int
+    """Designs of boxes that nobody looked at before the end."""
+    epsilon: float | None
+    """Margin that is proved for all of the part, if any."""
+    latency: tuple[float, float | None] | None
+    """Latencies over the target at which bounds lie below the front by more than the margin asked for."""
+    faster: bool
+    """Whether bounds allow a latency that no member of the front has."""
+    levers: tuple[str, ...]
+    """Levers that its boxes still hold several choices of, the widest first."""
+
+    def reason(self, epsilon: float) -> str:
+        """Why it is left, in words."""
+        if self.latency is None:
+            return "not looked at before the end"
+        low, high = self.latency
+        where = f"above {low:.3g}" if high is None else f"at {low:.3g} to {high:.3g}"
+        what = f"bounds are more than {percent(epsilon)} below the front {where} of the latency target"
+        return f"{what}; no member is as fast" if self.faster else what
 
 
 @dataclass(frozen=True)
@@ -41,6 +80,14 @@ class Certificate:
     """Members of the front that were used."""
     boxes: int
     seconds: float
+    curve: tuple[Step, ...] = ()
+    """Designs that are proved not to beat the front by more than each of some margins."""
+    rest: tuple[Part, ...] = ()
+    """What is left, by hardware, the largest part first."""
+
+    def smallest(self, share: float) -> float | None:
+        """Smallest margin that is proved in a share of the space; None if none of the curve is."""
+        return next((step.epsilon for step in self.curve if step.designs >= share * self.designs), None)
 
     @property
     def share(self) -> float:
@@ -56,24 +103,56 @@ class Certificate:
         """The certificate in words."""
         if self.beating:
             return (
-                f"not within {_percent(self.epsilon)}: {self.beating:,} scored designs beat the front, by up to "
-                f"{_percent(self.beaten_by)} in every objective; continue the search"
+                f"not within {percent(self.epsilon)}: {self.beating:,} scored designs beat the front, by up to "
+                f"{percent(self.beaten_by)} in every objective; continue the search"
             )
         if self.complete:
-            if self.epsilon == 0:
+            proved = self.smallest(1.0)
+            if proved == 0:
                 return f"proved exact: none of the {self.designs:,} designs can beat the front"
-            return (
-                f"proved: none of the {self.designs:,} designs can beat the front by more than {_percent(self.epsilon)}"
-            )
-        what = f"more than {_percent(self.epsilon)} in any objective" if self.epsilon else "anything"
+            margin = percent(self.epsilon if proved is None else proved)
+            return f"proved: none of the {self.designs:,} designs can beat the front by more than {margin}"
+        what = f"more than {percent(self.epsilon)} in any objective" if self.epsilon else "anything"
         return (
-            f"no design can beat the front by {what} in {_percent(self.share)} of the space; "
-            f"{_percent(1 - self.share)} ({self.left:.3g} designs) left"
+            f"no design can beat the front by {what} in {percent(self.share)} of the space; "
+            f"{percent(1 - self.share)} ({self.left:.3g} designs) left{self._wider()}"
         )
+
+    def _wider(self) -> str:
+        """Margins that are proved in more of the space."""
+        found = {share: self.smallest(share) for share in SHARES if share > self.share}
+        told = [f"{percent(one)} in {percent(share)}" for share, one in found.items() if one is not None]
+        return f"; within {', within '.join(told)}" if told else ""
+
+    def margins(self) -> str:
+        """Share of the space that is proved within each margin, in words; steps that add nothing are left out."""
+        told, last = [], -1.0
+        for step in self.curve:
+            share = step.designs / max(self.designs, 1)
+            if percent(share) != percent(max(last, 0.0)) or last < 0:
+                told.append(f"{percent(share)} within {percent(step.epsilon)}")
+            last = share
+        return " · ".join(told)
+
+    def told(self, part: Part) -> str:
+        """One part of what is left, in words."""
+        where = ", ".join(f"{name} {choice}" for name, choice in part.where.items()) or "smaller parts"
+        levers = f"; undivided: {', '.join(part.levers)}" if part.levers else ""
+        share = percent(part.designs / max(self.left, 1))
+        return f"{share} of what is left: {where}: {part.reason(self.epsilon)}{levers}"
 
     def json(self) -> dict[str, Any]:
         """Return the certificate for files and programs."""
-        return asdict(self) | {"share": self.share, "complete": self.complete, "sentence": self.sentence()}
+        curve = [step._asdict() | {"share": step.designs / max(self.designs, 1)} for step in self.curve]
+        told = {
+            "share": self.share,
+            "complete": self.complete,
+            "sentence": self.sentence(),
+            "smallest": {f"{share:g}": self.smallest(share) for share in SHARES},
+            "curve": curve,
+            "rest": [part._asdict() | {"reason": part.reason(self.epsilon)} for part in self.rest],
+        }
+        return asdict(self) | told
 
 
 def identity(front: FloatArray) -> str:
@@ -90,7 +169,7 @@ def stated(folder: Path, now: FloatArray) -> str | None:
         return None
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Share in percent; what is not all is never shown as all."""
     text = f"{100 * share:.3g} %"
     return text if share >= 1 or text != "100 %" else f"{math.floor(1e4 * share) / 100:.2f} %"

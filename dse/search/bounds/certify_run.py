@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,16 +15,24 @@ from dse.search.archive import gather
 from dse.search.ask import ask
 from dse.search.axes import Choice, Designs, Rows
 from dse.search.bounds import certify
-from dse.search.bounds.certificate import CERTIFICATE, Certificate, identity
+from dse.search.bounds.certificate import CERTIFICATE, Certificate, Step, identity
 from dse.search.bounds.certify import Effort
+from dse.search.bounds.crew import Clock, Crew
+from dse.search.bounds.yardstick import margins
 from dse.search.frontier import INERT, shown
-from dse.search.metrics import Metrics, scores
+from dse.search.metrics import Metrics, scores, stack
 from dse.search.question import Question
 from dse.search.runs import run
 from dse.search.runs.manifest import catalog_hash
 
 MOST_DESIGNS = 400
 """Designs of a front that are scored again and certified with: more take longer and cover little more."""
+
+PARTS = 16
+"""Parts of a front that are scored in turn, each with members from all over it."""
+
+RESCORING = 0.3
+"""Part of the time in which the front is scored again [1]."""
 
 RESOLUTION = float(np.log10(1.002))
 """Where a front has more, members within this of each other are one, then within twice this, and so on [decades]."""
@@ -47,8 +56,7 @@ def certified(folder: Path, effort: Effort) -> Certificate:
     question = ask(load(folder / run.PROBLEM))
     run.refuse_other(manifest, question)
     stored = _front(folder, question)
-    designs = _thinned(stored, question)
-    metrics = question.evaluate(designs)
+    designs, metrics = _rescored(_thinned(stored, question), question, effort)
     _refuse_moved(folder, question, stored, (designs, metrics))
     front = gather(metrics, designs.rows[metrics.design], question.goals)
     if not front.feasible:
@@ -56,7 +64,7 @@ def certified(folder: Path, effort: Effort) -> Certificate:
     try:
         whole = _exhaustive(folder)
         made = _enumerated(question, len(front), effort) if whole else certify.certify(question, front, effort)
-    except (ValueError, OverflowError, NotImplementedError) as error:
+    except (ValueError, OverflowError) as error:
         raise run.refused(folder, f"this study has no bounds: {error}") from error
     run.write_json(folder / CERTIFICATE, made.json() | {"of": identity(stored.scores)})
     return made
@@ -73,7 +81,9 @@ def _exhaustive(folder: Path) -> bool:
 def _enumerated(question: Question, rows: int, effort: Effort) -> Certificate:
     """Certificate of a front that was enumerated: every design was scored by this very model."""
     size = question.space.size
-    return Certificate(question.name, effort.epsilon, size, 0, 0, size, 0, 0, 0.0, (), rows, 0, 0.0)
+    curve = tuple(Step(float(one), size) for one in margins(effort.epsilon))
+    seconds = effort.clock.used
+    return Certificate(question.name, effort.epsilon, size, 0, 0, size, 0, 0, 0.0, (), rows, 0, seconds, curve)
 
 
 def _front(folder: Path, question: Question) -> Stored:
@@ -124,6 +134,26 @@ def _thinned(front: Stored, question: Question) -> Designs:
     if not len(kept):
         raise run.refused(question.name, "the run found no feasible design: there is no front to certify")
     return Designs(kept, question.space.names)
+
+
+def _rescored(designs: Designs, question: Question, effort: Effort) -> tuple[Designs, Metrics]:
+    """Designs with their scores, as many as there is time for: a certificate against a part of a front is as true."""
+    parts = [designs.take(np.arange(first, len(designs), PARTS)) for first in range(min(PARTS, len(designs)))]
+    clock = replace(effort.clock, seconds=RESCORING * effort.seconds)
+    done: list[tuple[Designs, Metrics]] = []
+    with Crew((question, clock), effort.workers) as crew:
+        for part, metrics in zip(parts, crew.map(_scored, parts), strict=True):
+            if metrics is not None:
+                done.append((part, metrics.owned_by(metrics.design + sum(len(before) for before, _ in done))))
+    if not done:
+        done = [(parts[0], question.evaluate(parts[0]))]
+    rows = np.concatenate([part.rows for part, _ in done])
+    return Designs(rows, question.space.names), stack([metrics for _, metrics in done])
+
+
+def _scored(held: tuple[Question, Clock], designs: Designs) -> Metrics | None:
+    question, clock = held
+    return None if clock.late else question.evaluate(designs)
 
 
 def _refuse_moved(folder: Path, question: Question, was: Stored, now: tuple[Designs, Metrics]) -> None:

@@ -56,8 +56,8 @@ class Cover:
         found = self.least[level, np.maximum(column, 0).astype(np.int64)]
         return np.asarray((column >= 0) & (found <= energy * margin) | ~np.isfinite(cost) | ~np.isfinite(energy))
 
-    def spans(self, curves: FloatArray, exchange: FloatArray) -> BoolArray:
-        """(n,) whether no point above the bounds (n, 2 + mixes, levels) of a box beats the front by more than epsilon.
+    def fine(self, curves: FloatArray, exchange: FloatArray) -> BoolArray:
+        """(n, levels) whether no point above the bounds (n, 2 + mixes, levels) beats the front by more than epsilon.
 
         The first two bounds are on cost and on energy, the others on cost + exchange * energy, where ``exchange``
         (mixes, levels) tells what an energy is worth; a line of that kind is cut into slabs of cost.
@@ -68,7 +68,7 @@ class Cover:
         row, at = np.nonzero(~fine)
         if exchange.size and row.size:
             fine[row, at] = self._slabs(at, curves[row, :, at], exchange[:, at])
-        return np.asarray(fine.all(axis=1))
+        return fine
 
     def _slabs(self, level: np.ndarray, bounds: FloatArray, exchange: FloatArray) -> BoolArray:
         cost, energy = bounds[:, 0], bounds[:, 1]

@@ -64,11 +64,11 @@ def prefill_rows(table: PrefillTable, load: ClassLoad, utilisation: float) -> Pr
             *(table.pass_time, table.response, table.per_token, table.per_area),
         ]
     )
-    need, keeping, losing, cold, *line = columns[:, _undominated(columns)]
+    need, keeping, losing, cold, *line = columns[:, undominated(columns)]
     return PrefillRows(need, keeping, losing, cold, Line(*line))
 
 
-def _undominated(columns: FloatArray) -> IntArray:
+def undominated(columns: FloatArray) -> IntArray:
     """Columns that no other one matches or beats in every row; of equal ones the first stays."""
     below = (columns[:, :, None] <= columns[:, None, :]).all(axis=0)
     earlier = np.arange(columns.shape[1])[:, None] < np.arange(columns.shape[1])
@@ -165,10 +165,21 @@ TINY = 1e-30
 """Keeps a division by a price that is not there finite."""
 
 
-def prefill_levels(plan: Plan, agent: int, load: ClassLoad, rows: PrefillRows, tpots: FloatArray) -> FloatArray:
-    """(rows, tpots) least step latency over its target, infinite where the first token comes too late in any case."""
-    found = least_latency(plan, agent, load, (rows.line, rows.line), tpots[None])
-    return np.where(found.first[:, None] <= LOOSE, found.whole, np.inf)
+def prefill_levels(
+    plan: Plan, agent: int, load: ClassLoad, rows: PrefillRows, tpots: FloatArray, every: int
+) -> FloatArray:
+    """(rows, tpots) least step latency over its target, infinite where the first token comes too late in any case.
+
+    Of ``every`` times per output token it is computed for one. Between two of them it is no less than at the smaller,
+    and no less than at the larger times their ratio: all parts of a step would have to shrink by as much.
+    """
+    nodes = np.unique([*range(0, tpots.size, every), tpots.size - 1])
+    found = least_latency(plan, agent, load, (rows.line, rows.line), tpots[None, nodes])
+    place = np.arange(tpots.size)
+    before, after = np.searchsorted(nodes, place, side="right") - 1, np.searchsorted(nodes, place)
+    ratio = tpots / np.maximum(tpots[nodes[after]], TINY)
+    whole = np.maximum(found.whole[:, before], found.whole[:, after] * ratio)
+    return np.where(found.first[:, None] <= LOOSE, whole, np.inf)
 
 
 def table_key(plan: Plan, agent: int, side: str, place: tuple[int, int, float], formats: Sequence[int]) -> TableKey:

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
-from dse.search.bounds.cells import COLOCATED, OFFLOADED, Cells, Ranges
+from dse.search.bounds.cells import COLOCATED, OFFLOADED, Cells
 from dse.search.bounds.hardware import Hardware
-from dse.search.scoring.techniques import KERNEL, SUMS
 
 SUMMED = 3
 """Levers of a pool over which sound choices are summed: topology, memory, host memory."""
@@ -29,10 +28,9 @@ class Sets:
     sums: list[IntArray] = field(default_factory=list)
     """Running sums of sound choices over the pool's own levers, per optical bandwidth."""
 
-    def add(self, mode: int, pairs: IntArray) -> int:
-        """Number of the set of some pairs, with all the sets that it is divided into."""
-        worth = self._worth(mode, pairs) if len(pairs) > 1 else np.zeros(1)
-        return self._add(mode, pairs[np.argsort(worth, kind="stable")])
+    def add(self, mode: int, pairs: IntArray, ordered: bool) -> int:
+        """Number of the set of some pairs, with all the sets that it is divided into: better and worse if ordered."""
+        return self._add(mode, pairs[np.argsort(self._worth(mode, pairs), kind="stable")] if ordered else pairs)
 
     def _add(self, mode: int, pairs: IntArray) -> int:
         if len(pairs) == 1:
@@ -64,6 +62,8 @@ class Sets:
 
     def _worth(self, mode: int, pairs: IntArray) -> FloatArray:
         """Least cost and energy of each pair, classes apart, as a sum of logarithms: the order in which sets divide."""
+        if len(pairs) == 1:
+            return np.zeros(1)
         least = {kind: self._least(mode, kind) for kind in map(tuple, self._kinds(mode, pairs).tolist())}
         made = []
         for pair in pairs:
@@ -75,10 +75,7 @@ class Sets:
         """(2, classes) least cost and energy of one kind over all choices of the other levers."""
         if kind[0] < 0:
             return np.ones((2, len(self.cells.classes)))
-        problem = self.cells.plan.problem
-        own = (f"{self.name}.topology", f"{self.name}.memory_scale", "optical_bandwidth")
-        names = (*own, "weight_dtype", "kv_dtype", "draft_length", SUMS, KERNEL)
-        at = Ranges(*((0, len(problem.choices(name))) for name in names))
+        at = self.cells.widest(self.name)
         prices = [np.where(self.side.doomed, np.inf, table) for table in (self.side.hourly, self.side.power)]
         one, other = ([float(price[k].min()) if k >= 0 else 0.0 for price in prices] for k in kind)
         if self.name == "prefill":

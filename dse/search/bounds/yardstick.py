@@ -26,7 +26,10 @@ SIZED = ("system_cost", "system_power")
 SETTLED = ("tasks_per_s",)
 """Objectives that are the same for every design."""
 
-LEVELS = 64
+LOOSE = 1 + 1e-9
+"""A level begins where its margin reaches the front's best latency whatever the rounding."""
+
+LEVELS = 60
 """Levels of latency between the front's best and the target."""
 
 NEAREST = 40
@@ -34,6 +37,19 @@ NEAREST = 40
 
 MIXES = (0.6, 1.7)
 """Multiples of that worth at which cost and energy are bounded together."""
+
+
+EPSILONS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+"""Margins that are told apart [1]; the one asked for is put among them."""
+
+
+def margins(epsilon: float) -> FloatArray:
+    """Margins that a certificate tells apart, the one asked for among them.
+
+    >>> margins(0.04)[6:9].tolist()
+    [0.03, 0.04, 0.05]
+    """
+    return np.unique([*EPSILONS, epsilon])
 
 
 class Yardstick(NamedTuple):
@@ -56,7 +72,10 @@ def unbounded(goals: Sequence[Goal]) -> list[str]:
 def yardstick(
     columns: Mapping[str, FloatArray], goals: Sequence[Goal], load: float | None, epsilon: float
 ) -> Yardstick:
-    """Yardstick of the feasible rows of a front; a goal of the wrong direction counts as unknown."""
+    """Yardstick of the feasible rows of a front; a goal of the wrong direction counts as unknown.
+
+    Levels begin where each margin does: below the front's best latency divided by it nothing is covered.
+    """
     count = len(next(iter(columns.values())))
     front = np.zeros((count, 3))
     for goal in goals:
@@ -67,8 +86,9 @@ def yardstick(
                 front[:, index] = np.maximum(front[:, index], per_task)
     levels = np.zeros(1)
     if any(goal.name in LATENCY for goal in goals) and count:
-        best = float(front[:, 2].min()) / (1 + epsilon) * (1 - 1e-9)
-        levels = np.concatenate([[0.0], np.geomspace(best, max(1.0, best * 2), LEVELS)])
+        best = float(front[:, 2].min()) * LOOSE
+        starts, even = best / (1 + margins(epsilon)), np.geomspace(best / (1 + epsilon), max(1.0, best * 2), LEVELS)
+        levels = np.unique([0.0, *starts, *even])
     if not (front[:, :2] > 0).all() or not count:
         return Yardstick(front, levels, np.zeros((0, levels.size)))
     worth = front[:, 0] / front[:, 1]

@@ -86,12 +86,17 @@ _task: list[tuple[Evaluator, tuple[Goal, ...]]] = []
 
 
 def _enter(evaluate: Evaluator, goals: tuple[Goal, ...], parent: int) -> None:
-    """Prepare a worker: it keeps its evaluator, leaves Ctrl-C to the parent, and ends when the parent does."""
+    """Prepare a worker, which keeps its evaluator."""
+    serve(parent)
+    _task[:] = [(evaluate, goals)]
+
+
+def serve(parent: int) -> None:
+    """Behave like a worker: leave Ctrl-C to the parent, and end when it does."""
     lock.leave()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    _task[:] = [(evaluate, goals)]
 
 
 def _watch(parent: int) -> None:

@@ -19,10 +19,11 @@ import numpy as np
 from dse.facts.errors import SpecError
 from dse.search import verdict
 from dse.search.archive import Archive, Ledger, gather
+from dse.search.crews.workers import cores
 from dse.search.explore import explore
 from dse.search.metrics import Metrics, stack
 from dse.search.question import Question
-from dse.search.runs import lock, run
+from dse.search.runs import lock, promising, run
 from dse.search.runs.manifest import manifest
 from dse.search.runs.run import Epoch, Run
 from dse.search.session import Options
@@ -57,8 +58,9 @@ def join(question: Question, options: Options, folder: Path) -> Run:
     run.refuse_other(notes, question)
     if "islands" not in notes:
         raise run.refused(folder, "is a run of one process: continue it with --resume, or join under a new name")
-    seen = _explored(question, options, folder, int(notes["seed"]))
-    merged = _merged(question, folder, options.storage)
+    # Another evaluator is asked once, for the promising designs of all islands.
+    seen = _explored(replace(question, external=None), options, folder, int(notes["seed"]))
+    merged = _merged(question, folder, options)
     return merged if merged is not None else seen
 
 
@@ -115,22 +117,32 @@ def _complete(island: Path) -> bool:
         return False
 
 
-def _merged(question: Question, folder: Path, storage: str | None) -> Run | None:
+def _merged(question: Question, folder: Path, options: Options) -> Run | None:
     """Write the union of all islands as the result of the run; None while another process keeps the folder."""
     with _owned(folder) as own:
         if not own:
             return None
         run.swept(folder)
-        parts = [part for part in map(_part, _places(folder)) if part is not None]
-        found = united(question, parts)
-        notes = _noted(question, folder, parts)
-        run.write_json(folder / run.MANIFEST, notes)
-        run.save_epoch(folder, _saved(found, parts))
-        return _written(question, folder, (found, notes), parts, storage)
+        while True:
+            parts = _parts(folder)
+            found = united(question, parts)
+            notes = _noted(question, folder, parts)
+            run.write_json(folder / run.MANIFEST, notes)
+            run.save_epoch(folder, _saved(found, parts))
+            result = _written(question, folder, (found, notes), parts, options)
+            # A slow evaluator keeps the folder: islands that ended meanwhile could not be merged by their processes.
+            if question.external is None or _spent(parts) == _spent(_parts(folder)):
+                return result
 
 
-def _places(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in (folder / FOLDER).glob(f"*/{run.MANIFEST}"))
+def _parts(folder: Path) -> list[Part]:
+    places = sorted(path.parent for path in (folder / FOLDER).glob(f"*/{run.MANIFEST}"))
+    return [part for part in map(_part, places) if part is not None]
+
+
+def _spent(parts: Sequence[Part]) -> dict[str, int]:
+    """Island -> designs it has scored."""
+    return {part.name: part.epoch.spent for part in parts}
 
 
 def _part(island: Path) -> Part | None:
@@ -208,7 +220,7 @@ def _written(
     folder: Path,
     found: tuple[tuple[Archive, Ledger], dict[str, Any]],
     parts: Sequence[Part],
-    storage: str | None,
+    options: Options,
 ) -> Run:
     """Write what people read."""
     from dse.search.runs import study
@@ -226,7 +238,7 @@ def _written(
         "finished": scored >= question.space.size,
         "interrupted": False,
         "seed": notes["seed"],
-        "islands": {part.name: part.epoch.spent for part in parts},
+        "islands": _spent(parts),
         "space_size": question.space.size,
         "evaluations": scored,
         "wall_seconds": round(seconds, 3),
@@ -234,10 +246,12 @@ def _written(
     }
     facts |= verdict.summary(question, archive, ledger, reference)
     result = Run(folder, question, archive, facts, notes)
+    if question.external and facts["feasible"]:
+        facts["external"] = promising.score(result, question.external, options.workers or cores())
     run.write_atomic(folder / run.FRONT, result.front().csv().encode())
     run.write_history(folder, ((scored, seconds, len(result.front()), facts["hypervolume"]),))
     run.write_json(folder / run.SUMMARY, facts)
-    missed = study.record(result, ledger, storage)
+    missed = study.record(result, ledger, options.storage)
     if missed is None:
         return result
     facts |= {"storage_missed": missed}

@@ -1,7 +1,7 @@
 """The Optuna study of a run: a curated record that optuna-dashboard and Optuna's own samplers open.
 
 It holds the front, and a sample of the other designs scored, as readable trials: at most `TRIALS`, because
-a dashboard polls all of them. The archive beside it holds everything. Constraints follow Optuna's sign
+a dashboard polls all of them and compares each with all of the front. The archive beside it holds everything. Constraints follow Optuna's sign
 (feasible at zero or less); the sign is turned here and nowhere else.
 """
 
@@ -10,14 +10,14 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
-from dse.arrays import IntArray
+from dse.arrays import FloatArray, IntArray
 from dse.facts import units
 from dse.facts.errors import SpecError
 from dse.search import pareto, verdict
@@ -30,11 +30,16 @@ from dse.search.question import Question
 from dse.search.runs.run import JOURNAL, Run, difference, refused
 from dse.search.runs.study_storage import attempted, damaged, open_storage
 
-TRIALS = 3000
-"""Most trials of a published study."""
+TRIALS = 800
+"""Most trials of a published study: optuna-dashboard opens as many within some two seconds."""
 
-REST = 500
+REST = 200
 """Most trials that are not on the front, for contrast."""
+
+NAMED = 24
+"""Most choices of an ordered lever that are told by their names; of a longer one the number itself is told."""
+
+Distribution: TypeAlias = optuna.distributions.CategoricalDistribution | optuna.distributions.FloatDistribution
 
 OURS = "dse_row"
 """User attribute of the trials that this module writes: identity of the row."""
@@ -123,8 +128,7 @@ def objective(question: Question) -> Callable[[optuna.Trial], tuple[float, ...]]
     def score(trial: optuna.Trial) -> tuple[float, ...]:
         chosen = []
         for axis in question.space.axes:
-            label = trial.suggest_categorical(axis.name, _labels(question, axis))
-            chosen.append(axis.rest if label == INERT else _labels(question, axis).index(label))
+            chosen.append(_suggested(trial, question, axis))
         metrics = question.evaluate(question.space.canonical(np.array([chosen], dtype=np.int16)))
         row = _balanced(question, metrics)
         trial.set_constraint("violation", float(min(metrics.violation[row], LARGE)))
@@ -134,6 +138,15 @@ def objective(question: Question) -> Callable[[optuna.Trial], tuple[float, ...]]
         )
 
     return score
+
+
+def _suggested(trial: optuna.Trial, question: Question, axis: Axis) -> int:
+    kind = _distribution(question, axis)
+    if isinstance(kind, optuna.distributions.FloatDistribution):
+        value = trial.suggest_float(axis.name, kind.low, kind.high, log=kind.log)
+        return int(np.abs(_numbers(question, axis) - value).argmin())
+    label = trial.suggest_categorical(axis.name, kind.choices)
+    return axis.rest if label == INERT else kind.choices.index(label)
 
 
 def _balanced(question: Question, metrics: Metrics) -> int:
@@ -174,36 +187,34 @@ def _write(run: Run, ledger: Ledger, storage: BaseStorage, name: str, foreign: l
         "signature": question.signature,
         "archive_rows": len(front),
         "front_trials": len(members),
+        "units": {axis.name: shown(question.unit(axis.name))[0] for axis in question.space.axes if _numeric(axis)},
         "note": "analytic estimate; curated record: the front and a sample of the rest",
     }.items():
         study.set_user_attr(key, value)
     study.add_trials(_front_trials(front, members))
     study.add_trials(_rest_trials(question, front, members, ledger))
-    study.add_trials(foreign)
+    study.add_trials([trial for trial in foreign if _fitting(trial, question)])
 
 
 def _members(front: ParetoSet) -> IntArray:
-    """Rows of the front that the study shows: all, or an evenly thinned choice of them with both knees."""
+    """Rows of the front that the study shows: all, or an evenly thinned choice of them with the best and both knees."""
     most = TRIALS - REST
     if len(front) <= most:
         return np.arange(len(front))
-    knees = np.concatenate([front.knees(3, method) for method in KNEES])
-    spread = np.linspace(0, len(front) - 1, most - len(knees)).astype(np.int64)
-    return np.unique(np.concatenate([knees, spread]))
+    best = front.archive.scores[: len(front)].argmin(axis=0)
+    kept = np.concatenate([best, *(front.knees(3, method) for method in KNEES)])
+    spread = np.linspace(0, len(front) - 1, max(most - len(kept), 0)).astype(np.int64)
+    return np.unique(np.concatenate([kept, spread]))
 
 
 def _front_trials(front: ParetoSet, members: IntArray) -> list[optuna.trial.FrozenTrial]:
     question, metrics = front.question, front.archive.metrics
-    distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        axis.name: _distribution(question, axis) for axis in question.space.axes
-    }
     knees = {method: front.knees(3, method) for method in KNEES}
     slacks = [name for name in metrics.columns if "slack" in name]
-    labels = [_labels(question, axis) for axis in question.space.axes]
+    told = _told(question)
     return [
         optuna.trial.create_trial(
-            params=_readable(question, labels, front.archive.rows[row]),
-            distributions=distributions,
+            **_readable(question, told, front.archive.rows[row]),
             values=list(front.objectives(row).values()),
             constraints={"violation": 0.0} | {name: min(-float(metrics.columns[name][row]), 0.0) for name in slacks},
             user_attrs={
@@ -229,14 +240,10 @@ def _rest_trials(
         own = signs * 10.0 ** (signs * ledger.scores[drawn])
         beaten = [bool(((best <= row).all(axis=1) & (best < row).any(axis=1)).any()) for row in own]
         drawn = drawn[np.array(beaten, dtype=np.bool_) | (ledger.violation[drawn] > 0)]
-    distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        axis.name: _distribution(question, axis) for axis in question.space.axes
-    }
-    labels = [_labels(question, axis) for axis in question.space.axes]
+    told = _told(question)
     return [
         optuna.trial.create_trial(
-            params=_readable(question, labels, ledger.rows[line]),
-            distributions=distributions,
+            **_readable(question, told, ledger.rows[line]),
             values=list(verdict.plain(ledger.scores[line], question.goals).values()),
             constraints={"violation": float(ledger.violation[line])},
             user_attrs={OURS: _identity(ledger.rows[line], [])},
@@ -249,17 +256,55 @@ def _identity(row: np.ndarray, mapping: Sequence[int]) -> str:
     return hashlib.sha256(repr((row.tolist(), list(mapping))).encode()).hexdigest()[:16]
 
 
-def _readable(question: Question, labels: Sequence[Sequence[str]], row: np.ndarray) -> dict[str, str]:
-    """Lever -> label of one design."""
+def _told(question: Question) -> list[tuple[Axis, Sequence[str | float], Distribution]]:
+    """Each lever, what a trial says for each of its choices, and among what."""
+    return [
+        (
+            axis,
+            _numbers(question, axis).tolist() if _numeric(axis) else _labels(question, axis),
+            _distribution(question, axis),
+        )
+        for axis in question.space.axes
+    ]
+
+
+def _readable(
+    question: Question, told: Sequence[tuple[Axis, Sequence[str | float], Distribution]], row: np.ndarray
+) -> dict[str, Any]:
+    """Parameters of one design with their distributions; a number that is inert is left out, a name says so."""
     active = question.space.structure.active(row[None, :])[0]
-    return {
-        axis.name: words[index] if acts else INERT
-        for axis, words, index, acts in zip(question.space.axes, labels, row.tolist(), active, strict=True)
-    }
+    params: dict[str, str | float] = {}
+    for (axis, words, _), index, acts in zip(told, row.tolist(), active, strict=True):
+        if acts:
+            params[axis.name] = words[index]
+        elif not _numeric(axis):
+            params[axis.name] = INERT
+    return {"params": params, "distributions": {axis.name: kind for axis, _, kind in told if axis.name in params}}
 
 
-def _distribution(question: Question, axis: Axis) -> optuna.distributions.CategoricalDistribution:
-    return optuna.distributions.CategoricalDistribution(_labels(question, axis))
+def _fitting(trial: optuna.trial.FrozenTrial, question: Question) -> bool:
+    """Whether a trial tells its levers as this study does: one storage may hold one kind of a lever only."""
+    kinds = {axis.name: type(_distribution(question, axis)) for axis in question.space.axes}
+    return all(type(own) is kinds.get(name, type(own)) for name, own in trial.distributions.items())
+
+
+def _distribution(question: Question, axis: Axis) -> Distribution:
+    if not _numeric(axis):
+        return optuna.distributions.CategoricalDistribution(_labels(question, axis))
+    numbers = _numbers(question, axis)
+    low, high = float(numbers.min()), float(numbers.max())
+    even = (low + high) / 2
+    geometric = low > 0 and float(np.median(numbers)) < np.sqrt(even * np.sqrt(low * high))
+    return optuna.distributions.FloatDistribution(low, high, log=bool(geometric))
+
+
+def _numeric(axis: Axis) -> bool:
+    return axis.ordered and len(axis.choices) > NAMED
+
+
+def _numbers(question: Question, axis: Axis) -> FloatArray:
+    """(choices,) numbers of an ordered lever, in the unit of tables."""
+    return np.array(axis.choices, dtype=np.float64) / shown(question.unit(axis.name))[1]
 
 
 def _labels(question: Question, axis: Axis) -> list[str]:

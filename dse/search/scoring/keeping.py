@@ -110,19 +110,21 @@ def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray]) -> lis
     """Characteristic time of each tier; where the prefill pool is home, its size depends on the misses.
 
     Prefixes found stay in their tier while their step runs, but for those in the HBM of a decode pool, which join the
-    active KV there: they take room from idle ones for as long as the step decodes.
+    active KV there: below it they take room from idle ones for as long as the step decodes. Where the prefill pool is
+    home this is left out, so that its retention is a matter of its own rows; replays differ by two points of hits.
     """
-    curves, moments, first = at.shape.curves, at.shape.moments, at.at_home("prefill")
+    curves, moments = at.shape.curves, at.shape.moments
     grid, occupancy = curves.retention[:-1], curves.occupancy[:-1]
     seconds = moments.output * at.decode.work + _appended(at)
     requests = at.decode.slots / at.decode.batch * at.decode.rank_requests / at.decode.rank_devices
     busy = moments.cached * requests * moments.output * at.decode.work
-    rows = np.flatnonzero(first)
+    rows = np.flatnonzero(at.at_home("prefill"))
     if rows.size:
         demand = prefill_demand(at, rows, curves.miss_tokens[None, :-1], curves.miss_area[None, :-1])
-        top = retention.self_consistent_time(grid, occupancy, -busy[rows], tiers[2][rows], demand)
-        seconds = seconds.copy()
+        top = retention.self_consistent_time(grid, occupancy, np.zeros(rows.size), tiers[2][rows], demand)
+        seconds, busy = seconds.copy(), busy.copy()
         seconds[rows] = prefill_demand(at, rows, curves.at("miss_tokens", top), curves.at("miss_area", top))
-    nearest = retention.characteristic_time(grid, occupancy, tiers[0] * seconds - np.where(first, busy, 0.0))
+        busy[rows] = 0.0
+    nearest = retention.characteristic_time(grid, occupancy, tiers[0] * seconds)
     below = [retention.characteristic_time(grid, occupancy, tier * seconds - busy) for tier in tiers[1:]]
     return [nearest, *np.maximum.accumulate([nearest, *below])[1:]]

@@ -118,8 +118,8 @@ def read(
     """Fill in the quantile of each point, between the two steps whose middles the level lies between.
 
     The longest steps so far stand in `value` and `mass`, the longest first, up to the first one whose middle is below
-    the level: no shorter one has a say. Of steps that take equally long, the later one counts as the longer, as there. `size` and `rest` tell what a step asks for, and what it and the others of its
-    group ask for at most.
+    the level: no shorter one has a say. Of steps that take equally long, the later one counts as the longer, as there.
+    `size` and `rest` tell what a step asks for, and what it and the others of its group ask for at most.
     """
     beyond = 1 - level
     for point in range(output.size):

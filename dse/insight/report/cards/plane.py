@@ -1,7 +1,7 @@
 """The plane of operational intensity and capacity footprint, and the roofline of the same passes."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from plotly import graph_objects as go
@@ -160,11 +160,7 @@ def figure(own: Plane) -> Figure:
         made,
         "Operational intensity and capacity footprint of every phase",
         own.note,
-        height=540,
-        xaxis=style.axis("operational intensity of the pass on one device [FLOP/B]", True, si=True),
-        yaxis=style.axis("CF per request: cache and share of the weights [B]", True, si=True),
-        legend={"orientation": "h", "y": 0, "yref": "container", "x": 0, "font": {"size": 11}, "yanchor": "bottom"},
-        margin={"l": 64, "r": 16, "t": 84, "b": 96},
+        **_frame("CF per request: cache and share of the weights [B]", 84),
         hovermode="closest",
     )
     corners = (
@@ -315,12 +311,19 @@ def roofline(own: Plane) -> Figure:
         made,
         "Roofline: rate of each pass under the roof of its device",
         own.note,
-        height=540,
-        xaxis=style.axis("operational intensity of the pass on one device [FLOP/B]", True, si=True),
-        yaxis=style.axis("rate per device [FLOP/s]", True, si=True),
-        legend={"orientation": "h", "y": 0, "yref": "container", "x": 0, "font": {"size": 11}, "yanchor": "bottom"},
-        margin={"l": 64, "r": 16, "t": 62, "b": 96},
+        **_frame("rate per device [FLOP/s]", 62),
     )
+
+
+def _frame(up: str, top: int) -> dict[str, Any]:
+    """Layout that both figures share: intensity across, what stands up, room for titles above."""
+    return {
+        "height": 540,
+        "xaxis": style.axis("operational intensity of the pass on one device [FLOP/B]", True, si=True),
+        "yaxis": style.axis(up, True, si=True),
+        "legend": {"orientation": "h", "y": 0, "yref": "container", "x": 0, "font": {"size": 11}, "yanchor": "bottom"},
+        "margin": {"l": 64, "r": 16, "t": top, "b": 96},
+    }
 
 
 def card(scene: Scene) -> Card:
