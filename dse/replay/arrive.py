@@ -34,8 +34,6 @@ from dse.replay.layout import (
     P_COLOCATED,
     P_HOME,
     P_NODES,
-    P_POOL_DECODE,
-    P_POOL_PREFILL,
     P_ROOM,
     P_SHARED,
     P_SPILL,
@@ -51,7 +49,7 @@ from dse.replay.layout import (
     World,
 )
 from dse.replay.prefill import enqueue, least_loaded
-from dse.replay.transfer import over_pool, restore, send_back, send_forth
+from dse.replay.transfer import at_home, restore, send_back, send_forth
 
 
 @compiled
@@ -93,8 +91,8 @@ def prefilled(w: World, now: float, slot: int) -> None:
     own, p = w.slots[slot], w.parameters
     home = int(p[P_HOME])
     if home == SHARED_HOME:
-        end = over_pool(w, now, slot, own[NEW], True, p[P_POOL_PREFILL])
-        end = over_pool(w, end, slot, own[CONTEXT], False, p[P_POOL_DECODE])
+        end = at_home(w, now, slot, own[NEW], True)
+        end = at_home(w, end, slot, own[CONTEXT], False)
     elif home == PREFILL_HOME:
         end = send_forth(w, now, slot, own[CONTEXT])
     else:
@@ -183,7 +181,7 @@ def _fetched(w: World, now: float, slot: int) -> float:
             shrink(w, 0, owner)
     ready = now
     if home == SHARED_HOME:
-        return over_pool(w, now, slot, own[FOUND], True, p[P_POOL_PREFILL])
+        return at_home(w, now, slot, own[FOUND], True)
     if tier > 0:
         ready = restore(w, now, slot, own[FOUND], tier == IN_POOL, home == PREFILL_HOME)
     if home == DECODE_HOME and p[P_COLOCATED] == 0:

@@ -189,6 +189,7 @@ def _links(served: Served) -> Links:
         host if has_host else 0.0,
         pool * devices,
         max(pool, 1.0) * min(prefill, decode),
+        (max(pool, 1.0) * prefill, max(pool, 1.0) * decode),
         bool(at.pool.shares_port[0]),
     )
 

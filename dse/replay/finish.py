@@ -24,7 +24,6 @@ from dse.replay.layout import (
     P_BLOCK,
     P_COLOCATED,
     P_HOME,
-    P_POOL_DECODE,
     P_ROOM,
     PLACE,
     PREEMPTED,
@@ -47,7 +46,7 @@ from dse.replay.layout import (
     TIER,
     World,
 )
-from dse.replay.transfer import over_pool, send_back
+from dse.replay.transfer import at_home, send_back
 
 DECODE_HOME, PREFILL_HOME, SHARED_HOME, APPEND_HOME = 0, 1, 2, 3
 """Where KV lives between steps, by its code."""
@@ -77,7 +76,7 @@ def complete(w: World, now: float, slot: int) -> None:
         send_back(w, now, slot, output)
     if home == SHARED_HOME:
         owner = 0
-        over_pool(w, now, slot, output, False, w.parameters[P_POOL_DECODE])
+        at_home(w, now, slot, output, False)
     if w.domains[1, owner, CAPACITY] > 0:
         w.totals[T_HOST_WRITE] += computed + output
     if w.domains[2, owner, CAPACITY] > 0:

@@ -89,11 +89,12 @@ COUNTERS = 8
 N_EVENTS, N_ORDER, N_STARTED, N_RECORDS, N_DRAWS, N_FLIGHT, N_RANK, N_PLACE = range(COUNTERS)
 """Entries of `counters`; the last two are where the search for the least loaded rank and instance begins."""
 
-PARAMETERS = 26
+PARAMETERS = 27
 (
     P_COLOCATED, P_HOME, P_FIRST_COME, P_STAGES, P_CHUNK, P_LINE_CHUNK, P_LINE_RANKS, P_BATCH, P_ROOM, P_SPILL,
     P_KV, P_LINK, P_RESTORE_HOST, P_RESTORE_POOL, P_POOL_PREFILL, P_POOL_DECODE, P_AFFINITY, P_SHARED, P_HORIZON, P_BIN,
     P_BLOCK, P_PORTS, P_SHARED_PORT, P_WIDTH, P_NODES, P_LINK_PREFILL,
+    P_SHARED_LINK,
 ) = range(PARAMETERS)  # fmt: skip
 """Entries of `parameters`."""
 

@@ -101,7 +101,9 @@ class Links:
     pool: float = 0.0
     """From the memory pool as a tier below HBM; 0 without [B/s]."""
     shared: float = np.inf
-    """Between a side and the memory pool that is home [B/s]."""
+    """Between a side and the memory pool that is home, for one request [B/s]."""
+    shared_ports: tuple[float, float] = (np.inf, np.inf)
+    """What the port of a prefill rank and of a decode rank passes of such transfers, one or several at once [B/s]."""
     joined: bool = False
     """Whether the memory pool hangs on the port that joins the pools."""
 

@@ -10,9 +10,12 @@ from dse.replay.layout import (
     P_KV,
     P_LINK,
     P_LINK_PREFILL,
+    P_POOL_DECODE,
+    P_POOL_PREFILL,
     P_PORTS,
     P_RESTORE_HOST,
     P_RESTORE_POOL,
+    P_SHARED_LINK,
     P_SHARED_PORT,
     PLACE,
     POOL_DECODE,
@@ -91,8 +94,16 @@ def send_back(w: World, now: float, slot: int, tokens: float) -> float:
 
 
 @compiled
+def at_home(w: World, now: float, slot: int, tokens: float, on_prefill: bool) -> float:
+    """Move KV between a side and the pool that is its home; returns the end, by the slower of port and request [s]."""
+    port = w.parameters[P_POOL_PREFILL if on_prefill else P_POOL_DECODE]
+    free = over_pool(w, now, slot, tokens, on_prefill, port)
+    return float(free + tokens * w.parameters[P_KV] * max(1 / w.parameters[P_SHARED_LINK] - 1 / port, 0.0))
+
+
+@compiled
 def over_pool(w: World, now: float, slot: int, tokens: float, on_prefill: bool, rate: float) -> float:
-    """Move KV between a side and the pool; returns the end [s]."""
+    """Move KV over a port to or from the pool; returns the end [s]."""
     w.totals[T_POOL_READ] += tokens
     joined = w.parameters[P_SHARED_PORT] > 0
     if on_prefill:

@@ -217,10 +217,6 @@ def closed(session: Session, finished: bool, interrupted: bool) -> Run:
     searching = course.seconds
     facts |= verdict.summary(question, archive, ledger, reference)
     result = Run(folder, question, archive, facts, session.manifest)
-    if question.external and facts["feasible"] and not interrupted:
-        began = time.monotonic()
-        facts["external"] = promising.score(result, question.external, session.options.workers or cores())
-        closing_began += time.monotonic() - began  # the time of another evaluator is no overhead of the search
     run.write_atomic(folder / run.FRONT, result.front().csv().encode())
     run.write_history(folder, tuple(course.history))
     run.write_json(folder / run.SUMMARY, facts)
@@ -228,4 +224,16 @@ def closed(session: Session, finished: bool, interrupted: bool) -> Run:
     facts |= {"storage_missed": missed} if missed is not None else {}
     facts |= course.overhead(searching + time.monotonic() - closing_began - session.resumed_at)
     run.write_json(folder / run.SUMMARY, facts)
+    if question.external and facts["feasible"] and not interrupted:
+        facts |= _seconded(result, session.options.workers or cores())
+        run.write_json(folder / run.SUMMARY, facts)
     return replace(result, summary=facts)
+
+
+def _seconded(result: Run, workers: int) -> dict[str, Any]:
+    """What another evaluator says of a run that is complete without it; Ctrl-C keeps the answers that came."""
+    assert result.question.external is not None
+    try:
+        return {"external": promising.score(result, result.question.external, workers)}
+    except KeyboardInterrupt:
+        return {"interrupted": True}

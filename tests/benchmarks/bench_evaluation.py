@@ -9,9 +9,9 @@ one decode mapping and one home of its KV. There are two ways to count candidate
 `combined`    rows of the mixture that stay, times classes: what a search gets to see
 
 */cpu s* is per second of processor time of one process; */s* per second of wall clock, all processes together. Tables
-are *made* in the time, or *there* before it starts. Each process draws designs of its own, scores them in blocks as a
-search does, and makes its own tables; the space has a fixed number of them, so that their share falls with the length
-of a run.
+are *made* in the time, with machine code to load, or both are *there* before it starts. Each process draws designs of
+its own, scores them in blocks as a search does, and makes its own tables; the space has a fixed number of them, so that
+their share falls with the length of a run.
 
 `random`      draws from the whole space, most of which some limit of the hardware rules out at once
 `sound`       draws that no such limit rules out, as a search proposes them after its first generations
@@ -102,6 +102,12 @@ def run(evaluator: Evaluator, designs: Designs) -> Counts:
     return Counts(len(designs), seconds, cpu, 0, 0, rows, tables)
 
 
+def load_machine_code(evaluator: Evaluator, designs: Designs) -> None:
+    """Have mixtures read by machine code from now on, if there is a compiler."""
+    readings._count[0] = readings.MADE
+    run(evaluator, designs.take(slice(BLOCK)))
+
+
 def counted(evaluator: Evaluator, designs: Designs) -> tuple[int, int]:
     """Points scored and points timed, in a pass of its own."""
     scored = timed = 0
@@ -115,13 +121,15 @@ def counted(evaluator: Evaluator, designs: Designs) -> tuple[int, int]:
 
 
 def measured(task: tuple[int, int, bool, bool]) -> dict[str, Counts]:
-    """Score one worker's sample with tables to make, then without."""
+    """Score one worker's sample with tables to make and machine code to load, then without."""
     designs, seed, sound, arrays = task
     start()
     evaluator = _worker[0]
     drawn = sample(evaluator, designs, seed, sound)
     with patch.object(tails, "pays", (lambda count: False) if arrays else readings.pays):
-        cold, warm = run(evaluator, drawn), run(evaluator, drawn)
+        cold = run(evaluator, drawn)
+        load_machine_code(evaluator, drawn)
+        warm = run(evaluator, drawn)
     scored, timed = counted(evaluator, drawn)
     return {name: part._replace(scored=scored, timed=timed) for name, part in (("cold", cold), ("warm", warm))}
 
@@ -180,9 +188,7 @@ def profile(designs: int, warm: bool) -> dict[str, float]:
     start()
     evaluator = _worker[0]
     drawn = sample(evaluator, designs, SEED, True)
-    run(Evaluator.of(evaluator.problem), drawn.take(slice(BLOCK)))
-    readings._count[0] = readings.MADE
-    run(Evaluator.of(evaluator.problem), drawn.take(slice(BLOCK)))
+    load_machine_code(Evaluator.of(evaluator.problem), drawn)
     if warm:
         run(evaluator, drawn)
     tails._tail.cache_clear()

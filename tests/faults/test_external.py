@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -17,7 +19,7 @@ from dse.search.ask import ask
 from dse.search.budget import budget
 from dse.search.crews.external import Broken, Conversation, Instead, Program, answer, farewell
 from dse.search.explore import Options, explore
-from dse.search.runs import islands, promising
+from dse.search.runs import islands, promising, run
 
 ROOT = Path(__file__).parents[2]
 SIMULATOR = Path(__file__).with_name("data") / "simulator.py"
@@ -118,6 +120,31 @@ def test_answers_are_kept_as_they_come_and_asked_for_once(harness, saving, state
     assert again.summary["external"]["fresh"] == 1
     assert again.summary["external"]["failed"] == 0
     assert len((tmp_path / "log").read_text().splitlines()) == 9
+
+
+def test_a_signal_while_a_program_scores_leaves_a_complete_run_that_asks_for_the_rest(
+    harness, saving, stated, tmp_path
+):
+    options = harness.options(tmp_path, sampler="random", budget=harness.budget("400 evaluations"))
+    plain = explore(harness.question(), replace(options, results=tmp_path / "plain"))
+    hangs = replace(harness.question(), external=stated("hang", timeout="60 s"))
+    child = harness.multiprocessing.get_context("fork").Process(target=explore, args=(hangs, options))
+    child.start()
+    answers = []
+    while child.is_alive() and not answers:
+        time.sleep(0.02)
+        answers = [path for path in tmp_path.glob(f"*/*/{promising.ANSWERS}") if not path.parent.is_symlink()]
+    os.kill(child.pid, signal.SIGTERM)
+    child.join(20)
+    assert child.exitcode == 0
+    folder = answers[0].parent
+    assert (folder / run.FRONT).read_text() == plain.front().csv()
+    facts = json.loads((folder / run.SUMMARY).read_text())
+    assert facts["interrupted"]
+    assert facts["evaluations"] == 400
+    known = len(promising.recalled(answers[0]))
+    again = explore(replace(hangs, external=stated("well")), replace(options, resume=folder))
+    assert again.summary["external"]["fresh"] == 8 - known < 8
 
 
 def test_processes_that_share_a_run_ask_once_for_the_promising_designs_of_all(harness, saving, stated, tmp_path):

@@ -72,7 +72,8 @@ def test_every_lettered_design_is_replayed(results: Path, monkeypatch, capsys) -
     code, said = called(monkeypatch, capsys, "--front", "last", "--json", "--results", str(results))
     assert code == 0
     rows = json.loads(said)["rows"]
-    assert [row["design"] for row in rows] == [pick.letter for pick in open_run("last", results).picks]
+    letters = [pick.letter for pick in open_run("last", results).picks]
+    assert [(row["design"], row["load"]) for row in rows] == [(own, at) for own in letters for at in (0.5, 0.7, 0.8)]
     for row in rows:
         assert row["ratio"]["tasks_per_s"] == pytest.approx(1, abs=0.15)
         assert row["ratio"]["tpot"] == pytest.approx(1, abs=0.15)

@@ -45,7 +45,8 @@ def toy(home: int, colocated: bool, room: float, tiers: tuple[float, float, floa
     prefill, decode = Prefill(2, 2, 256.0), Decode(2, 4, room, 0.0, 2, 64.0, 2)
     owners = {0: 2, 1: 2, 2: 1, 3: 2}[0 if colocated else home]
     keeping = Keeping(0 if colocated else home, owners, np.array(tiers), 16.0)
-    return System(times, prefill, decode, keeping, Links(2.0, 1e5, 2e5, 1e5, 1e5, 1e5, False), colocated, first_come)
+    links = Links(2.0, 1e5, 2e5, 1e5, 1e5, 1e5, (1e5, 2e5), False)
+    return System(times, prefill, decode, keeping, links, colocated, first_come)
 
 
 def assert_balanced(found: Outcome, table: Steps) -> None:

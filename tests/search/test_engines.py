@@ -7,7 +7,8 @@ from dse.search.crews.workers import blocks
 from dse.search.engines import registry
 from dse.search.engines.proposals import Feedback, Start
 from dse.search.engines.registry import Outlook, choose
-from dse.search.metrics import scores
+from dse.search.metrics import Metrics, scores
+from dse.search.space import space
 
 ARRAY = list(registry.ARRAY_ENGINES)
 SAMPLERS = [name for name in registry.SAMPLER_ENGINES if name != "gp"]  # needs torch
@@ -88,6 +89,31 @@ def share(found, truth):
 def test_a_learning_engine_is_within_two_percent_on_the_medium_space(name, seed, ask, truths):
     found = ask("medium", "6000 evaluations", sampler=name, seed=seed)
     assert 0.98 <= share(found, truths["medium"]) <= 1 + 1e-9
+
+
+def ridge(designs):
+    """Feasible on x + y = 200 only, where no step of one lever leads; best at x = 140."""
+    x, y = (designs[name].astype(float) for name in ("x", "y"))
+    cost = 1 + (x - 140) ** 2
+    columns = {"cost": cost, "throughput": 1 / cost, "latency": cost}
+    return Metrics(np.arange(len(designs)), columns, {}, np.abs(x + y - 200) / 200)
+
+
+def test_local_search_follows_a_requirement_that_binds(goals):
+    made = space({"x": tuple(range(200)), "y": tuple(range(200))}, {})
+    drawn = made.encode(*({"x": x, "y": 199 - x + (x % 7 == 0)} for x in range(1, 60)))
+    metrics = ridge(drawn)
+    begun = Start(made, 0, drawn, Feedback(scores(metrics, goals), metrics.violation, metrics.design))
+    proposals, best = registry.engine("polish")(begun, None), np.inf
+    proposal = next(proposals)
+    for _ in range(60):
+        metrics = ridge(proposal.designs)
+        best = min(best, *metrics.columns["cost"][metrics.violation <= 0], np.inf)
+        try:
+            proposal = proposals.send(Feedback(scores(metrics, goals), metrics.violation, metrics.design))
+        except StopIteration:
+            break
+    assert best == 1
 
 
 @pytest.mark.parametrize("name", ["tpe", "nsga2"])

@@ -93,6 +93,17 @@ def test_neighbours_differ_in_one_lever_before_canonical_form(toys):
     assert (source == 0).all()
 
 
+def test_diagonals_differ_by_short_steps_of_two_long_levers():
+    tested = space({"kind": ("p", "q"), "few": (1, 2, 3), "x": tuple(range(50)), "y": tuple(range(50))}, {})
+    design = tested.numbered(np.array([0]))
+    near, source = tested.diagonals(design)
+    moved = near.rows.astype(int) - design.rows
+    assert (moved[:, :2] == 0).all()
+    assert {tuple(step) for step in moved[:, 2:].tolist()} == {(a, b) for a in (1, 2, 4) for b in (1, 2, 4)}
+    assert (source == 0).all()
+    assert len(near) <= tested.moves[1]
+
+
 def test_spaces_beyond_64_bits_are_counted_and_sampled():
     tested = space({f"x{n}": tuple(range(50)) for n in range(16)}, {})
     assert tested.size == 50**16

@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import optuna
 import pytest
 
+from dse.search.axes import Inert
 from dse.search.metrics import Goal
 from dse.search.runs.run import load_epoch
 from dse.search.runs.study import OURS, TRIALS, objective, record
 from dse.search.runs.study_storage import open_storage
+from dse.search.space import space
 
 
 @pytest.fixture
@@ -68,6 +72,30 @@ def test_trials_that_others_added_stay_when_a_run_is_resumed(loaded, ask):
     assert sum(OURS not in trial.user_attrs for trial in again.trials) == 2
     ours = [trial for trial in again.best_trials if OURS in trial.user_attrs]
     assert {tuple(trial.values) for trial in ours} <= set(values(resumed))
+
+
+@pytest.fixture
+def ranged(toys, ask):
+    """A study one lever of which is a long range that may be inert."""
+    toy = toys["small"]
+    levers = {axis.name: axis.choices for axis in toy.space.axes} | {"host": tuple(2e9 * 1.1**n for n in range(40))}
+    inert = {axis.name: axis.inert for axis in toy.space.axes} | {"host": (Inert("topology", frozenset({"ring"})),)}
+    return ask("small", "300 evaluations", toy=replace(toy, space=space(levers, inert, toy.space.pairs)))
+
+
+def test_a_long_range_is_told_as_a_number_that_plain_optuna_goes_on_with(ranged):
+    study = optuna.load_study(study_name=None, storage=open_storage(str(ranged.folder / "study.journal")))
+    kinds = {kind for trial in study.trials for name, kind in trial.distributions.items() if name == "host"}
+    assert kinds == {optuna.distributions.FloatDistribution(2.0, 2 * 1.1**39, log=True)}
+    assert study.user_attrs["units"] == {"host": "GB"}
+    assert {"host" in trial.params for trial in study.trials if trial.params["topology"] == "ring"} == {False}
+    front = ranged.front()
+    told = {trial.user_attrs["design"]: trial.params.get("host") for trial in study.best_trials}
+    for row, name in enumerate(front.ids):
+        levers = front.levers(row)
+        assert told[name] == (None if levers["topology"] == "ring" else pytest.approx(levers["host"] / 1e9))
+    study.optimize(objective(ranged.question), n_trials=3)
+    assert 2 <= study.trials[-1].params["host"] <= 2 * 1.1**39
 
 
 def test_any_storage_url_holds_the_same_study(ask, tmp_path):

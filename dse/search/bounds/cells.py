@@ -133,6 +133,7 @@ class Cells:
 
     def decode_cell(self, mode: int, kinds: tuple[int, int], pool: bool, at: Ranges) -> DecodeCell:
         """Cell of a decode device type, with the type that runs its attention where that is moved; maybe empty."""
+        pool = pool and mode != OFFLOADED
         if (mode, kinds, pool, at) not in self.decode_cells:
             places = self._places(self.decode, "decode", kinds[0], at)
             if mode == OFFLOADED:

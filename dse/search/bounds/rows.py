@@ -92,7 +92,10 @@ class Site(NamedTuple):
 def decode_rows(
     plan: Plan, agent: int, load: ClassLoad, table: DecodeTable, site: Site, coldest: Line | None
 ) -> DecodeRows:
-    """Bounds of the rows of a decode table that can hold their batch; ``coldest`` is the best line of any prefill."""
+    """Bounds of the rows of a decode table that can hold their batch; ``coldest`` is the best line of any prefill.
+
+    Where decode devices prefill too, only rows that no other one beats in every respect have a latency.
+    """
     item, limit = plan.classes[agent], plan.operation.utilisation
     room = site.usable - table.weights_bytes
     spilled = np.maximum(table.rank_requests() * table.request_bytes - room, 0)
@@ -109,11 +112,13 @@ def decode_rows(
     latency = np.full(kept.size, np.inf)
     if site.colocated or coldest is not None:
         sharing = np.full(kept.size, 1.0 if plan.operation.first_come else 1 / (1 - limit))
-        warm = Line(table.append_pass[kept], sharing, table.append_per_token[kept], table.append_per_area[kept])
+        lines = np.stack([table.append_pass[kept], sharing, table.append_per_token[kept], table.append_per_area[kept]])
+        timely = np.flatnonzero(mixed <= item.shape.tpot_slo * LOOSE)
+        timely = timely[undominated(np.stack([mixed, own + append, *lines])[:, timely])]
+        warm = Line(*lines[:, timely])
         cold = warm if site.colocated or coldest is None else coldest
-        found = least_latency(plan, agent, load, (warm, cold), mixed[:, None])
-        sound = (found.first <= LOOSE) & (mixed <= item.shape.tpot_slo * LOOSE)
-        latency = np.where(sound, found.whole[:, 0], np.inf)
+        found = least_latency(plan, agent, load, (warm, cold), mixed[timely, None])
+        latency[timely] = np.where(found.first <= LOOSE, found.whole[:, 0], np.inf)
     tpot = np.where(site.colocated, np.inf, tpot)
     return DecodeRows(tpot, load.scale * own, np.zeros(kept.size), load.scale * (own + append), latency)
 

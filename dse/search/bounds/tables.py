@@ -38,7 +38,7 @@ def _jobs(cells: Cells, modes: Sequence[int], pools: Sequence[bool]) -> list[Job
     firsts = sorted(set(cells.decode.first.tolist()))
     seconds = sorted({kind for kind in cells.decode.second.tolist() if kind >= 0})
     alone = range(cells.decode.types.size)
-    made = [Job(OFFLOADED, pair, pool) for pair in product(firsts, seconds) for pool in pools if OFFLOADED in modes]
+    made = [Job(OFFLOADED, pair, False) for pair in product(firsts, seconds) if OFFLOADED in modes]
     return made + [
         Job(mode, (kind, -1), pool) for mode in modes if mode != OFFLOADED for kind in alone for pool in pools
     ]

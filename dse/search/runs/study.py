@@ -1,8 +1,9 @@
 """The Optuna study of a run: a curated record that optuna-dashboard and Optuna's own samplers open.
 
 It holds the front, and a sample of the other designs scored, as readable trials: at most `TRIALS`, because
-a dashboard polls all of them and compares each with all of the front. The archive beside it holds everything. Constraints follow Optuna's sign
-(feasible at zero or less); the sign is turned here and nowhere else.
+a dashboard polls all of them and compares each with all of the front. The archive beside it holds
+everything. Constraints follow Optuna's sign (feasible at zero or less); the sign is turned here and
+nowhere else.
 """
 
 import hashlib
@@ -126,9 +127,7 @@ def objective(question: Question) -> Callable[[optuna.Trial], tuple[float, ...]]
     """Objective for plain Optuna to continue a study with: `study.optimize(objective(question))`."""
 
     def score(trial: optuna.Trial) -> tuple[float, ...]:
-        chosen = []
-        for axis in question.space.axes:
-            chosen.append(_suggested(trial, question, axis))
+        chosen = [_suggested(trial, question, axis) for axis in question.space.axes]
         metrics = question.evaluate(question.space.canonical(np.array([chosen], dtype=np.int16)))
         row = _balanced(question, metrics)
         trial.set_constraint("violation", float(min(metrics.violation[row], LARGE)))

@@ -251,7 +251,9 @@ def prefill_table(site: Site, load: Load, chunks: tuple[int, ...], known: Alone 
     occupied = grid.devices / grid.attention_dp
     return PrefillTable(
         grid,
-        *(column[chosen] for column in waited),
+        waited.anywhere[chosen],
+        waited.pinned[chosen],
+        waited.response[chosen],
         per_token,
         per_area,
         occupied * per_token,
