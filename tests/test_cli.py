@@ -61,7 +61,7 @@ def test_every_help_page_is_short_and_has_two_examples(dse, command, tmp_path):
     assert len(re.findall(rf"^\s+dse {command}", examples, re.MULTILINE)) >= 2
     assert max(map(len, text.splitlines())) <= 130
     assert len(text.splitlines()) <= 80
-    assert "..." not in text.split("Examples:")[0].replace("file...", "").replace("names...", "")
+    assert "..." not in text.split("Examples:")[0].partition("Commands:")[2]
 
 
 def test_the_list_of_commands_has_whole_sentences(dse, tmp_path):

@@ -48,5 +48,7 @@ class Serving(Strict):
     """Chance that a drafted token is accepted; an estimate, it depends on drafter and text."""
     draft_cost: Fraction = 0.05
     """Time of drafting one token as a share of a decode step; an estimate."""
+    offload_batches: Positive = 2
+    """Batches that alternate between the model and its attention, where that is offloaded; 1 is no overlap."""
     step_overhead: Seconds = 0.0
     """Time added to every engine step beyond the calibrated floors."""

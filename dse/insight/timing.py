@@ -9,7 +9,7 @@ from dse.insight.memory import moved
 from dse.insight.technique_words import kv_transfer, pass_words
 from dse.insight.terms import Section, Term, parts
 from dse.insight.wording import number, percent, quantity
-from dse.physics import queueing
+from dse.physics import gated
 from dse.physics.demand import GROUPS
 from dse.physics.serving import speculative_gain
 from dse.search.scoring.keeping import Kept, kept
@@ -84,13 +84,15 @@ def pass_terms(phase: Phase) -> list[Term]:
 
 
 def offload_terms(own: Case, phase: Phase, bare: float, step: float) -> list[Term]:
-    """Step of two batches that alternate between the devices of the model and those of its attention."""
+    """Step of the batches that alternate between the devices of the model and those of its attention."""
     rest = bare * (1 - float(phase.time.group_seconds[ATTENTION, 0] / phase.time.seconds[0]))
     names = [own.plan.devices[int(row)] for row in own.block.decode.device[0]]
     longer = f"what attention on {names[1]} takes longer, and the messages between"
+    count = own.plan.problem.serving.offload_batches
+    words = {1: "model, one batch", 2: "model, two batches"}.get(count, f"model, {count} batches")
     return [
-        Term("model, two batches", 2 * rest, "s", f"all but attention on {names[0]}: 2 x {quantity(rest, 's')}"),
-        Term("attention beyond it", step - 2 * rest, "s", longer, "serving S6"),
+        Term(words, count * rest, "s", f"all but attention on {names[0]}: {count} x {quantity(rest, 's')}"),
+        Term("attention beyond it", step - count * rest, "s", longer, "serving S8"),
     ]
 
 
@@ -185,7 +187,7 @@ def _response(item: ClassCase, load: Load) -> FloatArray:
     if item.colocated:
         return np.ones(1)
     stages, chunk = (np.array([float(item.mapping[f"prefill.{name}"])]) for name in ("pp", "chunk"))
-    return queueing.pass_response(stages, beyond(load, chunk), 0.0)
+    return gated.pass_response(stages, beyond(load, chunk), 0.0)
 
 
 def _own_work(item: ClassCase, load: Load) -> str:

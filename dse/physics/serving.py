@@ -211,3 +211,38 @@ def offload_bandwidth(
     30.1
     """
     return (2 + 2 / group) * width * batch * layers / slack_time
+
+
+def alternation_time(batches: int, model: FloatArray, attention: FloatArray, *crossing: FloatArray) -> FloatArray:
+    r"""Time in which every batch that alternates between two device types makes one step.
+
+    .. math::
+        t = \begin{cases} t_m + t_a + x & n = 1 \\ \max(n\,t_f,\; 2\,t_f + x) & n \ge 2 \end{cases},
+        \qquad t_f = \max(t_m, t_a)                                                         (S8)
+
+    Parameters
+    ----------
+    batches : int                      batches on their way n, all of one size; 1 is no overlap [1]
+    model : (...) array                step of one batch without its attention t_m [s]
+    attention : (...) array            attention of one batch t_a [s]
+    crossing : (...) arrays            its messages out and back over all layers, in parts that add up to x [s]
+
+    Returns
+    -------
+    (...) array                        time per step t; n batches of tokens come out of it [s]
+
+    Notes
+    -----
+    One batch leaves each side idle while the other works. Two fill both sides but for the messages; more hide these
+    too, as soon as n t_f >= 2 (t_f + x / 2). Beside others a batch waits for the slower side on both, which is exact
+    where the two sides are balanced and late by at most abs(t_m - t_a) where they are not. Source: MegaScale-Infer,
+    arXiv 2504.02263, section 4.1, equations 1 to 4.
+
+    >>> [float(alternation_time(n, np.array(4.0), np.array(4.0), np.array(2.0))) for n in (1, 2, 3, 4)]
+    [10.0, 10.0, 12.0, 16.0]
+    """
+    slower = np.maximum(model, attention)
+    passing = model + attention if batches == 1 else 2 * slower
+    for part in crossing:
+        passing = passing + part
+    return np.maximum(batches * slower, passing)

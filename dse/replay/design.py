@@ -213,7 +213,7 @@ def decode_step_of(served: Served) -> Callable[[FloatArray, FloatArray], FloatAr
 
 
 def _offloaded(served: Served, draft: float, gain: float) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    """The alternation of two batches between both device types, at any batch and context (see `scoring.offload`)."""
+    """The alternation of batches between both device types, at any batch and context (see `scoring.offload`)."""
     plan, at, block = served.plan, served.at, served.block
     mapped, model = served.mapped("decode"), plan.classes[served.agent].model
     second = block.decode.device[:1, 1]
@@ -225,15 +225,16 @@ def _offloaded(served: Served, draft: float, gain: float) -> Callable[[FloatArra
     link = min(float(at.decode.bandwidth[0]) * mapped.devices, float(block.decode.bandwidth[0, 1]) * count)
     group, layers = np.asarray(model.n_heads / max(model.n_kv_heads, 1)), np.asarray(float(model.n_layers))
     hidden, latency = np.asarray(2.0 * model.hidden), plan.calibration.network.alpha + HOP_LATENCY
+    batches = plan.problem.serving.offload_batches
 
     def step(requests: FloatArray, context: FloatArray) -> FloatArray:
-        batch, tokens = np.maximum(requests / 2, 0.5), 1.0 + draft
+        batch, tokens = np.maximum(requests / batches, 1 / batches), 1.0 + draft
         load = demand.Load(batch / mapped.degrees["pp"], tokens, context, tokens)
         time = phases.timed(mapped.site, mapped.grid(batch.size), load)
         core = time.group_seconds[demand.GROUPS.index("attention_core")]
         rest = (time.seconds - core) / gain
         attention = batch * context * served.kv_token / (rate * count) + floor
         sent = serving.offload_bandwidth(group, hidden, batch, layers, np.ones(batch.size)) / link
-        return np.asarray(2 * np.maximum(rest, attention) + sent + 2 * layers * latency)
+        return serving.alternation_time(batches, rest, attention, sent, 2 * layers * latency)
 
     return step

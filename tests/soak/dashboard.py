@@ -1,4 +1,4 @@
-"""Open the study of a run in a real optuna-dashboard and time it: a curated record of 3,000 trials stays quick.
+"""Open the study of a run in a real optuna-dashboard and time it: a curated record stays quick.
 
     python tests/soak/dashboard.py results/agentic_datacenter/reference [--polls 5] [--dashboard PATH]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray
-from dse.physics import queueing
+from dse.physics import gated
 from dse.search.scoring.mappings import Grid
 
 
@@ -66,12 +66,10 @@ def in_passes(load: Load, grid: Grid, short: FloatArray, service: FloatArray) ->
         rows = np.flatnonzero(place == index)
         times = floor[rows, None] + slope[rows, None] * cut[index]
         own, count = times @ weight, weight * np.maximum(fresh / most, 1.0)
-        order[rows] = queueing.order_wait((times, count), own, stages[rows], rate[rows] / load.fresh)
-    anywhere, pinned = queueing.pass_wait(floor, slope, stages, rate, load.fresh, size, chunk)
+        order[rows] = gated.order_wait((times, count), own, stages[rows], rate[rows] / load.fresh)
+    anywhere, pinned = gated.pass_wait(floor, slope, stages, rate, load.fresh, size, chunk)
     anywhere = anywhere + order
-    return Passes(
-        anywhere, np.maximum(anywhere, pinned), queueing.pass_response(stages, beyond(load, chunk), load.shared)
-    )
+    return Passes(anywhere, np.maximum(anywhere, pinned), gated.pass_response(stages, beyond(load, chunk), load.shared))
 
 
 def beyond(load: Load, chunk: FloatArray) -> FloatArray:

@@ -33,15 +33,15 @@ def offloaded(
 ) -> DecodeSide:
     """Columns of decode with attention moved to the second device type where a design says so.
 
-    Two batches alternate, one in attention and one in the rest, so both device types are busy (Lamina, arXiv
-    2405.01814, section 4). The attention devices per instance are what balances the two times, or what holds the KV of
-    both batches if that is more. The result is expressed per device of the model side: its price and power carry the
+    Two batches alternate, or as many as the study says, one in attention and one in the rest, so both device types are
+    busy (Lamina, arXiv 2405.01814, section 4). The attention devices per instance are what balances the two times, or
+    what holds the KV of all batches if that is more. The result is expressed per device of the model side: its price and power carry the
     attention devices that go with it, its room is theirs; they pay for the pool where they own the KV (``owner``).
     """
     moved = np.flatnonzero(block.offloaded[rows.design] & (block.decode.device[rows.design, 1] >= 0))
     if moved.size == 0:
         return decode
-    model, item = plan.classes[agent].model, plan.classes[agent]
+    model, item, batches = plan.classes[agent].model, plan.classes[agent], plan.problem.serving.offload_batches
     second = block.decode.device[rows.design[moved], 1]
     widths = np.asarray([WIDTH[str(choice)] for choice in plan.problem.levers["kv_dtype"]])
     width = widths[block.kv_dtype[rows.design[moved]]]
@@ -52,16 +52,16 @@ def offloaded(
     floor = model.n_layers * np.asarray(pick(width, plan.calibration.attention, "floor"))
     usable = block.decode.usable[rows.design[moved], 1]
     held = batch * request
-    count = np.ceil(np.maximum(held / (rate * np.maximum(rest - floor, floor)), 2 * held / usable))
+    count = np.ceil(np.maximum(held / (rate * np.maximum(rest - floor, floor)), batches * held / usable))
     attention = held / (rate * count) + floor
     link = np.minimum(decode.bandwidth[moved] * devices[moved], block.decode.bandwidth[rows.design[moved], 1] * count)
     group = np.asarray(model.n_heads / max(model.n_kv_heads, 1), dtype=float)
     width_bytes, layers = np.asarray(2.0 * model.hidden), np.asarray(float(model.n_layers))
     sent = serving.offload_bandwidth(group, width_bytes, batch, layers, np.ones(batch.size)) / link
     crossing = sent + 2 * layers * (plan.calibration.network.alpha + HOP_LATENCY)
-    step = 2 * np.maximum(rest, attention) + crossing
+    step = serving.alternation_time(batches, rest, attention, crossing)
     ratio = count / devices[moved]
-    slots = 2 * decode.slots[moved]
+    slots = batches * decode.slots[moved]
     second_hourly = (
         block.decode.hourly[rows.design[moved], 1] + owner[moved] * block.decode.pool_hourly[rows.design[moved], 1]
     )
@@ -74,8 +74,8 @@ def offloaded(
         "step_time_full": step,
         "work": devices[moved] * step / slots,
         "slots": slots,
-        "batch": 2 * batch,
-        "rank_requests": 2 * batch / devices[moved],
+        "batch": batches * batch,
+        "rank_requests": batches * batch / devices[moved],
         "rank_devices": np.ones(batch.size),
         "kv_bytes": request / item.load.decode_context,
         "request_bytes": request,

@@ -8,7 +8,7 @@ import numpy as np
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.atoms import HIT, Atoms
 from dse.facts.distill import grid_position
-from dse.physics import queueing, serving
+from dse.physics import gated, queueing, serving
 from dse.search.scoring.keeping import Kept
 from dse.search.scoring.sides import HOME, Operation, Setting
 
@@ -171,7 +171,7 @@ def law(atoms: Atoms, operation: Operation, whole: Waiting, level: float) -> Law
     found = near + whole.lower * (below - near)
     mean = np.einsum("ij,ij->j", found, warm[:4]) + np.einsum("ij,ij->j", lost, cold[:4])
     start = whole.warm.start * warm[0] + whole.cold.start * cold[0]
-    excess = np.hypot(queueing.pass_excess(start, level), queueing.delay_excess(whole.blocked, whole.delay, level))
+    excess = np.hypot(gated.pass_excess(start, level), queueing.delay_excess(whole.blocked, whole.delay, level))
     return Law(mean, warm[4] + cold[4], whole.blocked * whole.delay, excess)
 
 
