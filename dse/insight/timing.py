@@ -141,8 +141,8 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     where = "decode" if item.colocated or item.home == "append_on_decode" else "prefill"
     rho = number(own.plan.operation.utilisation)
     terms = [
-        Term("pass in progress", running, "s", f"the rest of it, others in one's own, {where}", "queueing Q5"),
-        Term("own work", whole - running - queued - moved - restore, "s", _own_work(item, load), "queueing Q12"),
+        Term("pass in progress", running, "s", f"the rest of it, others in one's own, {where}", "gated Q5"),
+        Term("own work", whole - running - queued - moved - restore, "s", _own_work(item, load), "gated Q12"),
         Term("queueing", queued, "s", f"others in service at utilisation {rho}", _queue(own)),
         Term("KV transfer", moved, "s", crossing, "serving S1"),
         Term("KV restore", restore, "s", "prefix brought back from below HBM", "retention R2"),

@@ -201,8 +201,8 @@ def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTabl
 def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]) -> Rows:
     """Decode rows worth pairing: undominated in cost, energy, step time and memory, within the token SLO where any is.
 
-    Where attention is offloaded, what is left of a step counts, in its time once for each of the batches that alternate,
-    and the memory need not hold the KV.
+    Where attention is offloaded, what is left of a step counts, in its time once for each batch that alternates, and
+    the memory need not hold the KV.
     """
     rows = gathered(store.table, store.sizes)
     if block.offloaded.any():
@@ -214,7 +214,8 @@ def _decode_rows(plan: Plan, block: Block, agent: int, store: Store[DecodeTable]
     cost, energy = (rest * table.work[rows.row] * own[pick] for own in (block.decode.hourly, block.decode.power))
     held = np.where(moved, 0.0, table.rank_requests()[rows.row] * table.request_bytes[rows.row])
     share = (table.weights_bytes[rows.row] + held) / block.decode.usable[pick]
-    step = np.where(moved, plan.problem.serving.offload_batches * rest, 1.0) * table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo
+    turns = np.where(moved, plan.problem.serving.offload_batches * rest, 1.0)
+    step = turns * table.step_time_full[rows.row] / plan.classes[agent].shape.tpot_slo
     late, step = np.maximum(step, 1.0), np.maximum(step, 0.1)
     hopeless = (late > 1) & _any(late <= 1, rows.design, len(block))[rows.design]
     full = (share > 1) & (block.pool_capacity[rows.design] <= 0) & ~moved
