@@ -1,8 +1,8 @@
 """How the system is operated: parameters that hold for every design of a study, with documented defaults."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from dse.facts.quantities import Bytes, Fraction, Positive, Quantity, Ratio, Seconds, Strict
 
@@ -52,3 +52,11 @@ class Serving(Strict):
     """Batches that alternate between the model and its attention, where that is offloaded; 1 is no overlap."""
     step_overhead: Seconds = 0.0
     """Time added to every engine step beyond the calibrated floors."""
+
+    @model_serializer(mode="wrap")
+    def _stated(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Parameters as a study states them; how many batches alternate only where it is not the default."""
+        stated: dict[str, Any] = written(self)
+        if self.offload_batches == type(self).model_fields["offload_batches"].default:
+            stated.pop("offload_batches", None)
+        return stated

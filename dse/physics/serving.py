@@ -245,4 +245,4 @@ def alternation_time(batches: int, model: FloatArray, attention: FloatArray, *cr
     passing = model + attention if batches == 1 else 2 * slower
     for part in crossing:
         passing = passing + part
-    return np.maximum(batches * slower, passing)
+    return np.asarray(np.maximum(batches * slower, passing))

@@ -49,3 +49,17 @@ def test_attention_offload_link_of_the_lamina_paper():
 
     assert need(0.147) == pytest.approx(30e9, rel=0.01)
     assert need(0.090) == pytest.approx(49e9, rel=0.01)
+
+
+def test_batches_that_alternate_fill_the_waiting_times_of_each_other():
+    """One batch waits for everything, three hide messages that take half of a side's time; a fourth adds nothing."""
+
+    def rate(batches, model=4.0, attention=4.0, crossing=2.0):
+        return batches / serving.alternation_time(batches, *map(np.array, (model, attention, crossing)))
+
+    assert rate(2) / rate(1) == pytest.approx(2)
+    assert rate(3) / rate(2) == pytest.approx(3 * 10 / (2 * 12))
+    assert rate(4) == pytest.approx(rate(3)) == pytest.approx(1 / 4)
+    assert rate(1, attention=1.0) == pytest.approx(1 / 7)
+    assert rate(2, attention=1.0) == pytest.approx(2 / 10)
+    assert serving.alternation_time(2, *map(np.array, (4.0, 3.0, 1.5)), np.array(0.5)) == 2 * 4.0 + 2.0

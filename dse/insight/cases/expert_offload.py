@@ -29,13 +29,13 @@ PARTS = ("h20", "mi300x")
 """Devices for attention."""
 
 THIRD_BATCH = (
-    "the KV of a third batch takes attention devices that cost more than hidden messages give back; the source keeps the "
-    "batch and has requests of 730 tokens"
+    "the KV of a third batch takes attention devices that cost more than hidden messages give back; the source keeps "
+    "the batch and has requests of 730 tokens"
 )
 
 
 def relations(problem: Problem) -> tuple[Relation, ...]:
-    """Decode tokens per dollar with over without attention devices, by context, part and attention; what overlap buys."""
+    """Decode tokens per dollar with over without attention devices, by context, part and attention; gain of overlap."""
     long, short = (_gain(problem, name, PARTS) for name in (LONG, SHORT))
     agent = problem.agents[0]
     latent = replace(problem, agents=(replace(agent, model=catalog_model(LATENT)),))

@@ -35,8 +35,9 @@ def offloaded(
 
     Two batches alternate, or as many as the study says, one in attention and one in the rest, so both device types are
     busy (Lamina, arXiv 2405.01814, section 4). The attention devices per instance are what balances the two times, or
-    what holds the KV of all batches if that is more. The result is expressed per device of the model side: its price and power carry the
-    attention devices that go with it, its room is theirs; they pay for the pool where they own the KV (``owner``).
+    what holds the KV of all batches if that is more. The result is expressed per device of the model side: its price
+    and power carry the attention devices that go with it, its room is theirs; they pay for the pool where they own the
+    KV (``owner``).
     """
     moved = np.flatnonzero(block.offloaded[rows.design] & (block.decode.device[rows.design, 1] >= 0))
     if moved.size == 0:
