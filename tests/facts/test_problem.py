@@ -2,6 +2,7 @@ import contextlib
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -374,3 +375,9 @@ def test_no_change_of_a_study_is_more_than_a_mistake(data: st.DataObject, tmp_pa
         parent[key] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
     with contextlib.suppress(SpecError):
         reloaded(study, tmp_path)
+
+
+def test_alternating_batches_are_written_where_they_are_not_two(small: Problem, tmp_path: Path) -> None:
+    assert "offload_batches" not in dump(small)["serving"]
+    one = replace(small, serving=small.serving.model_copy(update={"offload_batches": 1}))
+    assert reloaded(dump(one), tmp_path).serving.offload_batches == 1

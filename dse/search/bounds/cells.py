@@ -40,7 +40,7 @@ STEPS = 144
 EVERY = 4
 """Of so many of these the latency of one is computed; that of the others is bounded by its neighbours'."""
 
-MAPPINGS = 64
+MAPPINGS = 48
 """Decode mappings of a cell; where more are undominated, neighbours are replaced by their better half each."""
 
 SEPARATE, COLOCATED, OFFLOADED = range(3)
