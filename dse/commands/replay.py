@@ -45,6 +45,8 @@ def replay(
         return
     if (design is None) == (front is None):
         raise SpecError([Mistake("", 0, 0, "", "expected either RUN:DESIGN, for example last:A, or --front RUN")])
+    if rate is not None and not rate > 0:
+        raise SpecError([Mistake("--rate", 0, 0, "", f"expected tasks per second above 0, got {rate:g}")])
     _announce()
     if front is not None:
         _front(front, agent, seed, results, as_json)
@@ -76,7 +78,8 @@ def replay(
     if as_json:
         terminal.say_json([found.json() for found in made])
     for found in [] if as_json else made:
-        terminal.say(f"{design} serves {found.agent}, {found.trace}", "bold")
+        sessions = "" if found.trace == found.agent else f", {found.trace}"
+        terminal.say(f"{design} serves {found.agent}{sessions}", "bold")
         for label, text in replay_text.sentences(found):
             terminal.labelled(label, text)
         terminal.say()

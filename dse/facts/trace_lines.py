@@ -1,6 +1,7 @@
 """Lines of a trace file with their numbers and mistakes, and what a trace file says."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,12 +64,17 @@ class Lines:
         self.path = path
         self.mistakes: list[Mistake] = []
         self.further = 0
-        self.text = files.read_text(path, files.TRACE).splitlines()
-        if len(self.text) > MAX_ROWS:
-            self.report(0, f"has {len(self.text):,} lines; at most {MAX_ROWS:,} are read")
+        self._bytes = files.stream(path, files.TRACE)
+        count = sum(1 for _ in self._bytes)
+        if count > MAX_ROWS:
+            self.report(0, f"has {count:,} lines; at most {MAX_ROWS:,} are read")
             raise SpecError(self.mistakes)
-        opening = next((line for line in self.text if line.strip()), "")
+        opening = next((line for line in self.text() if line.strip()), "")
         self.json = opening.lstrip().startswith("{")
+
+    def text(self) -> Iterator[str]:
+        """Lines of the file from the first on, one at a time: as a list they take several times the file."""
+        return io.TextIOWrapper(io.BytesIO(self._bytes.getvalue()), "utf-8-sig")
 
     def report(self, line: int, message: str, where: str = "") -> None:
         """Note a mistake; beyond the first few they are only counted."""
@@ -94,7 +100,7 @@ class Lines:
         return self._objects() if self.json else self._records()
 
     def _objects(self) -> Iterator[tuple[int, Row]]:
-        for number, line in enumerate(self.text, 1):
+        for number, line in enumerate(self.text(), 1):
             if not line.strip():
                 continue
             try:
@@ -108,7 +114,7 @@ class Lines:
                 self.report(number, "expected an object {...}")
 
     def _records(self) -> Iterator[tuple[int, Row]]:
-        reader = csv.reader(self.text)
+        reader = csv.reader(self.text())
         names: list[str] | None = None
         while (cells := self._next(reader)) is not None:
             if not any(cell.strip() for cell in cells):
@@ -149,7 +155,7 @@ class Lines:
         return value
 
 
-def in_order(lines: Lines, numbers: list[int], times: FloatArray) -> None:
+def in_order(lines: Lines, numbers: Sequence[int], times: FloatArray) -> None:
     """Report the first time that lies before the one above it."""
     falls = np.flatnonzero(np.diff(times) < 0)
     if falls.size:

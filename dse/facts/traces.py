@@ -19,6 +19,7 @@ has neither: write 0. The rows of an agent are in order of time.
 """
 
 import math
+from array import array
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -160,8 +161,7 @@ def _mooncake(lines: Lines, block: int) -> Recording:
 
 def _azure(lines: Lines) -> Recording:
     """Each request is a session of one step: the file has no prefixes."""
-    times, prompt, output = [], [], []
-    numbers: list[int] = []
+    times, prompt, output, numbers = array("d"), array("d"), array("d"), array("q")
     for line, row in lines.rows():
         try:
             times.append(datetime.fromisoformat(_microseconds(str(row["TIMESTAMP"]))).timestamp())
@@ -192,7 +192,7 @@ def _columns(lines: Lines) -> Recording:
     agents: dict[tuple[str, str], int] = {}
     tasks: dict[str, int] = {}
     held: dict[int, float] = {}
-    rows: list[tuple[float, ...]] = []
+    rows = array("d")
     for line, row in lines.rows():
         known = lines.count
         gap, cached, fresh, output = (lines.number(line, row, name) for name in COLUMNS[1:])
@@ -205,6 +205,6 @@ def _columns(lines: Lines) -> Recording:
         if cached + fresh < 1 and lines.count == known:
             lines.report(line, "0: expected a prompt of at least one token", "fresh_tokens")
         held[agent] = cached + fresh + output
-        rows.append((tasks.setdefault(task, len(tasks)), agent, gap, cached, fresh, output, observation))
-    session, sequence, gaps, *tokens = np.array(rows, dtype=np.float64).T
+        rows.extend((tasks.setdefault(task, len(tasks)), agent, gap, cached, fresh, output, observation))
+    session, sequence, gaps, *tokens = np.frombuffer(rows).reshape(-1, 7).T
     return Recording(steps(session, gaps, Tokens(*tokens), sequence), None, 0.0)

@@ -1,6 +1,7 @@
 """Sessions of coding agents as kv-cache-tester records them: reduced to a table, or unreduced with prefix blocks."""
 
 import math
+from array import array
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ def read_agents(lines: Lines) -> Recording:
     tasks: dict[str, int] = {}
     agents: dict[tuple[str, str], int] = {}
     last: dict[int, _Request] = {}
-    rows: list[tuple[float, ...]] = []
+    rows = array("d")
     for line, row in lines.rows():
         time, prompt, output, cached = (lines.number(line, row, name) for name in AGENTS[2:6])
         service, pause = (lines.number(line, row, name, math.nan) for name in AGENTS[6:])
@@ -66,9 +67,9 @@ def read_agents(lines: Lines) -> Recording:
         last[agent] = own
         found = min(cached, prompt - 1)
         values = (_gap(before, own), found, prompt - found, output, time)
-        rows.append((tasks.setdefault(task, len(tasks)), agent, *values))
+        rows.extend((tasks.setdefault(task, len(tasks)), agent, *values))
     lines.refuse()
-    return _of_agents(np.array(rows, dtype=np.float64))
+    return _of_agents(np.frombuffer(rows).reshape(-1, 7))
 
 
 def _of_agents(rows: FloatArray) -> Recording:

@@ -139,6 +139,35 @@ def pass_response(stages: FloatArray, beyond: FloatArray | float, utilisation: F
     return np.asarray(stages * (1 - beyond) + processor_sharing_response(np.asarray(beyond), utilisation))
 
 
+def line_passes(chunks: FloatArray | float, steps: FloatArray) -> FloatArray:
+    r"""Passes per call that a decode instance needs for chunks which wait in line, one pass between two decode steps.
+
+    .. math:: n = k\,\bigl(1 - e^{-M/k}\bigr)                                               (Q13)
+
+    Parameters
+    ----------
+    chunks : (n,) array                chunks that the prompts of a call fill, M [1]
+    steps : (n,) array                 decode steps of the instance per call, k = output over busy slots [1]
+
+    Returns
+    -------
+    (n,) array                         [1]
+
+    Notes
+    -----
+    What ends per step must come per step: 1/k calls, however long steps and passes are. Each stays in line for as many
+    steps as its prompt has chunks, side by side with others on the other attention ranks, so the prompts in line are
+    Poisson with mean M/k (an M/G/infinity queue in steps), and a step goes with a pass unless there are none. Of full
+    and short chunks alike: passes with a full one are those of the full ones alone. Steps with a pass are longer and
+    more come during them, which is left out: passes are a little fewer. Source: derived here; infinite servers as in
+    Kleinrock, Queueing Systems I, 1975, section 3.4.
+
+    >>> [round(float(line_passes(chunks, np.array(4.0))), 3) for chunks in (0.01, 2.0, 40.0)]
+    [0.01, 1.574, 4.0]
+    """
+    return np.asarray(-steps * np.expm1(-chunks / steps))
+
+
 def pass_excess(mean: FloatArray, level: float) -> FloatArray:
     r"""Quantile less the mean of a wait in passes, taken as two phases of equal mean; nothing below the mean.
 

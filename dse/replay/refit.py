@@ -15,7 +15,7 @@ from dse.physics.work import ledger
 from dse.replay.design import Served, decode_step_of
 from dse.replay.grids import Mapped
 from dse.search.scoring import passes, phases
-from dse.search.scoring.loads import Load, in_passes, short_pass
+from dse.search.scoring.loads import Load, in_passes, pass_line, short_pass
 from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.plan import Plan
 from dse.search.scoring.points import evaluate_points
@@ -58,9 +58,7 @@ def loaded(served: Served, utilisation: float) -> Served:
 def _prefill(served: Served, load: Load) -> PrefillSide:
     mapped, chunk = served.mapped("prefill"), float(served.mapping["prefill.chunk"])
     per_token, per_area = _service(mapped, chunk, load)[1:]
-    size = short_pass(load, np.array([chunk]))
-    asked = demand.Load(mapped.degrees["attention_dp"], size, np.array([max(load.cached, 1.0)]))
-    short = phases.timed(mapped.site, mapped.grid(1), asked).seconds
+    short = _short(mapped, np.array([chunk]), load)
     grid = mapped.grid(1)._replace(size=np.array([round(chunk)]))
     waited = in_passes(load, grid, short, per_token * load.fresh + per_area * load.area)
     occupied = mapped.devices / mapped.degrees["attention_dp"]
@@ -80,7 +78,9 @@ def _prefill(served: Served, load: Load) -> PrefillSide:
 
 def _decode(served: Served, load: Load) -> DecodeSide:
     mapped, decode, step = served.mapped("decode"), served.at.decode, decode_step_of(served)
+    chunk = np.array([APPEND_CHUNK])
     whole, per_token, per_area = _service(mapped, APPEND_CHUNK, load)
+    floor = pass_line(load, chunk, _short(mapped, chunk, load), whole)[0] / mapped.degrees["pp"]
     occupied = mapped.devices / mapped.degrees["attention_dp"]
     context = np.array([load.decode_context])
     kv_bytes = _kv_bytes(mapped, load.decode_context)
@@ -98,6 +98,7 @@ def _decode(served: Served, load: Load) -> DecodeSide:
         append_per_area=per_area,
         append_work_token=occupied * per_token,
         append_work_area=occupied * per_area,
+        append_work_pass=occupied * floor,
     )
 
 
@@ -112,6 +113,12 @@ def _service(mapped: Mapped, chunk: float, load: Load) -> tuple[FloatArray, Floa
     per_token, per_area = serving.prefill_coefficients(bare, cached, size, prefix)
     stages = mapped.degrees["pp"]
     return cached, per_token / stages, per_area / stages
+
+
+def _short(mapped: Mapped, chunk: FloatArray, load: Load) -> FloatArray:
+    """Pass over few tokens on the mean prefix [s]."""
+    asked = demand.Load(mapped.degrees["attention_dp"], short_pass(load, chunk), np.array([max(load.cached, 1.0)]))
+    return phases.timed(mapped.site, mapped.grid(1), asked).seconds
 
 
 def _kv_bytes(mapped: Mapped, context: float) -> FloatArray:

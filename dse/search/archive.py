@@ -9,7 +9,7 @@ from dse.arrays import FloatArray, IntArray
 from dse.search import pareto
 from dse.search.axes import Designs, Rows
 from dse.search.engines.proposals import Feedback
-from dse.search.metrics import Goal, Metrics, scores, stack
+from dse.search.metrics import Goal, Metrics, picked, scores
 
 LEDGER = 200_000
 """Designs of which a record is kept; beyond it those farthest from the front are forgotten."""
@@ -41,23 +41,32 @@ class Archive:
 
 def gather(metrics: Metrics, rows: Rows, goals: Sequence[Goal]) -> Archive:
     """Archive of scored rows; the same for every order in which they come."""
-    values = scores(metrics, goals)
-    identity = np.column_stack([rows, *metrics.mapping.values()]).astype(np.int64)
-    usable = np.flatnonzero(metrics.feasible)
+    return _gathered([metrics], rows, scores(metrics, goals))
+
+
+def merged(archive: Archive | None, rows: Sequence[Rows], parts: Sequence[Metrics], goals: Sequence[Goal]) -> Archive:
+    """Archive with some more rows, in blocks."""
+    values = [scores(part, goals) for part in parts]
+    if archive is not None:
+        rows, parts, values = [archive.rows, *rows], [archive.metrics, *parts], [archive.scores, *values]
+    return _gathered(parts, np.concatenate(rows), np.concatenate(values))
+
+
+def _gathered(parts: Sequence[Metrics], rows: Rows, values: FloatArray) -> Archive:
+    """Archive of blocks; their many columns are never copied but for the rows that stay."""
+    violation = np.concatenate([part.violation for part in parts])
+    identity = np.column_stack([rows, *(np.concatenate(column) for column in _mappings(parts))]).astype(np.int64)
+    usable = np.flatnonzero(violation <= 0)
     if len(usable):
         kept = usable[pareto.front(values[usable], identity[usable])]
     else:
-        kept = np.asarray(np.lexsort([*identity.T[::-1], metrics.violation])[:1], dtype=np.int64)
-    own = metrics.take(kept).owned_by(np.arange(len(kept)))
+        kept = np.asarray(np.lexsort([*identity.T[::-1], violation])[:1], dtype=np.int64)
+    own = picked(parts, kept).owned_by(np.arange(len(kept)))
     return Archive(rows=rows[kept], metrics=own, scores=values[kept])
 
 
-def merged(archive: Archive | None, designs: Designs, metrics: Metrics, goals: Sequence[Goal]) -> Archive:
-    """Archive with the rows of one more block."""
-    rows = designs.rows[metrics.design]
-    if archive is None:
-        return gather(metrics, rows, goals)
-    return gather(stack([archive.metrics, metrics]), np.concatenate([archive.rows, rows]), goals)
+def _mappings(parts: Sequence[Metrics]) -> list[list[IntArray]]:
+    return [[part.mapping[name] for part in parts] for name in parts[0].mapping]
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,23 @@ from dse.search.axes import Designs
 from dse.search.budget import Budget
 from dse.search.crews.workers import Crew, Scored
 from dse.search.engines.proposals import Feedback
-from dse.search.metrics import Goal, stack
+from dse.search.metrics import Goal, Metrics
 
 MERGE = 8
 """Blocks after which the archive is brought up to date."""
 
 GLANCE = 0.1
-"""Seconds between two reports of progress, and between two points of the history."""
+"""Seconds between two reports of progress, and between two points of the history of a short search."""
 
 
 SHRINKING = 0.5
 """Ratio of the gains of two windows that is assumed until two were seen."""
+
+NOTHING = Metrics(np.zeros(0, dtype=np.int64), {}, {}, np.zeros(0))
+"""Stands for the rows of a block that are in the archive: a batch only waits for its scores."""
+
+SPACING = 0.001
+"""Seconds between two points of the history per second searched: a long search has few thousand points."""
 
 
 class Progress(NamedTuple):
@@ -113,7 +119,7 @@ class Course:
         results = crew.score(designs.take(slice(0, int(allowed))))
         try:
             for part in self._timed(results):
-                done.append(part)
+                done.append(part._replace(kept=NOTHING))
                 fresh.append(part)
                 if len(fresh) == MERGE:
                     self.keep(fresh)
@@ -180,10 +186,8 @@ class Course:
         if not parts:
             return
         designs, feedback = _stacked(parts), joined(parts)
-        sizes = np.cumsum([0, *(len(part.designs) for part in parts)])
-        owners = [part.kept.design + shift for part, shift in zip(parts, sizes, strict=False)]
-        kept = stack([part.kept for part in parts]).owned_by(np.concatenate(owners))
-        self.archive = merged(self.archive, designs, kept, self.plan.goals)
+        rows = [part.designs.rows[part.kept.design] for part in parts]
+        self.archive = merged(self.archive, rows, [part.kept for part in parts], self.plan.goals)
         self.ledger = recorded(self.ledger, designs, feedback, self.known)
         self.evaluations += len(designs)
         self._refer(feedback)
@@ -196,6 +200,8 @@ class Course:
         feasible = self.archive is not None and self.archive.feasible
         front = self.archive.scores if self.archive is not None and feasible else np.zeros((0, 1))
         volume = pareto.hypervolume(front, self.reference) if self.reference is not None and len(front) else 0.0
+        if len(self.history) > 1 and self.looked - self.history[-2][1] < SPACING * self.looked:
+            self.history.pop()
         self.history.append((self.scored, self.looked, len(front), volume))
         limited = max(self.plan.budget.share(self.looked, self.evaluations), self.evaluations / self.plan.size)
         share = 1.0 if self.converged else max(limited, self._nearing())

@@ -64,12 +64,17 @@ class Metrics:
 
 def stack(parts: Sequence[Metrics]) -> Metrics:
     """Put blocks below each other; all have the same columns."""
+    return picked(parts, slice(None))
+
+
+def picked(parts: Sequence[Metrics], rows: IntArray | slice) -> Metrics:
+    """Rows of blocks below each other; only one column at a time is ever there for all rows."""
     first = parts[0]
     return Metrics(
-        design=np.concatenate([part.design for part in parts]),
-        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in first.columns},
-        mapping={name: np.concatenate([part.mapping[name] for part in parts]) for name in first.mapping},
-        violation=np.concatenate([part.violation for part in parts]),
+        design=np.concatenate([part.design for part in parts])[rows],
+        columns={name: np.concatenate([part.columns[name] for part in parts])[rows] for name in first.columns},
+        mapping={name: np.concatenate([part.mapping[name] for part in parts])[rows] for name in first.mapping},
+        violation=np.concatenate([part.violation for part in parts])[rows],
     )
 
 

@@ -57,3 +57,32 @@ def test_response_is_the_pipeline_within_a_chunk_and_processor_sharing_beyond():
     alone = queueing.processor_sharing_response(np.ones(2), 0.7)
     assert gated.pass_response(stages, 1.0, 0.7) == pytest.approx(alone)
     assert gated.pass_response(stages, 0.5, 0.0) == pytest.approx((stages + 1) / 2)
+
+
+def lined(prompts: float, steps: float, ranks: int, seconds: float) -> tuple[float, float]:
+    """Passes per prompt, all and those with a whole chunk; prompts have three chunks, one of them short."""
+    random = np.random.default_rng(11)
+    rate = prompts / steps
+    line: list[int] = []
+    count = passes = whole = 0
+    length = 1.0
+    for _ in range(20_000):
+        come = int(random.poisson(rate * length))
+        count += come
+        line += [3] * come
+        served = line[:ranks]
+        passes += bool(served)
+        whole += any(left > 1 for left in served)
+        # Steps with a pass are longer, and more prompts come during them; on average still so many per step.
+        length = (1.0 + seconds * bool(served)) / (1.0 + seconds * gated.line_passes(3 * rate, np.array(1.0)))
+        line = [left - 1 for left in served if left > 1] + line[ranks:]
+    return passes / count, whole / count
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+@pytest.mark.parametrize("steps", [4.0, 8.0, 40.0])
+def test_prompts_in_line_share_passes_like_infinite_servers(steps, seconds):
+    found = lined(1.0, steps, 16, seconds)
+    grain = 0.03 + 0.07 * seconds
+    assert found[0] == pytest.approx(float(gated.line_passes(3.0, np.array(steps))), rel=grain)
+    assert found[1] == pytest.approx(float(gated.line_passes(2.0, np.array(steps))), rel=grain)

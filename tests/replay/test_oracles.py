@@ -6,12 +6,14 @@ from scipy import stats
 
 from dse.facts.sessions import Tokens, steps
 from dse.physics import demand
+from dse.physics.gated import line_passes
 from dse.replay import traffic
 from dse.replay.compiled import available
 from dse.replay.design import Size, size, system
+from dse.replay.layout import T_PASSES, T_STEPS
 from dse.replay.outcome import Outcome
 from dse.replay.run import replay
-from dse.replay.system import Decode, Keeping, Links, Prefill, System
+from dse.replay.system import Decode, Keeping, Links, Prefill, System, Times
 from dse.search.scoring import phases
 from dse.search.scoring.waits import first_token_lines
 from tests.replay.conftest import linear, scenario, single_steps, station, way
@@ -171,3 +173,19 @@ def test_more_decoding_requests_slow_each_other_as_the_step_times_say() -> None:
     found = replay(shape, asked)
     finish = np.sort(found.records[:, 4])
     assert finish == pytest.approx([2 + 2 * 1.5, 2 + 2 * 1.5 + 2 * 1.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("busy", [1.0, 4.0])
+def test_a_decode_instance_makes_the_passes_of_the_closed_form(busy: float) -> None:
+    """Prompts of three chunks, each on a rank of its own, between steps of an instance that is never full."""
+    output, calls = 40.0, 3_000
+    nodes = np.array([0.0, 1e7])
+    passes = np.full((2, 2), 0.5)
+    times = Times(np.ones((65, 2)), nodes, passes, nodes, passes, nodes, nodes)
+    shape = System(times, Prefill(1), Decode(1, 64, 1e12, chunk=100.0, ranks=64), Keeping(), Links(), colocated=True)
+    starts = np.cumsum(np.random.default_rng(5).exponential(output / busy, calls))
+    found = replay(shape, traffic.as_recorded(single_steps(np.full(calls, 250.0), output), starts))
+    steps = found.totals[T_STEPS] / calls
+    made = found.totals[T_PASSES] / calls
+    assert made == pytest.approx(float(line_passes(3.0, np.array(steps))), rel=0.08)
+    assert made > 1.5 * 250 / (64 * 100)

@@ -11,6 +11,8 @@ from dse.physics import serving
 from dse.search.ask import ask
 from dse.search.scoring import block as blocks
 from dse.search.scoring import classes
+from dse.search.scoring.keeping import append_work
+from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.points import PointColumns, evaluate_points
 from dse.search.scoring.sides import HOME, Setting
 
@@ -199,6 +201,19 @@ def test_appending_on_decode_moves_only_cold_prompts_between_the_pools(agent):
     found = evaluate_points(at)
     cold = at.shape.cold_fresh + at.shape.curves.at("miss_tokens", found.retention_time)
     assert found.prefill_seconds == pytest.approx(at.kv_token * cold / at.operation.utilisation, rel=1e-9)
+
+
+@pytest.mark.parametrize("agent", [0, 1])
+def test_appends_take_no_less_than_with_a_chunk_for_every_rank_and_no_more_than_a_pass_for_each(agent):
+    at = points(agent)
+    at = taken(at, np.flatnonzero(at.at_home("append_on_decode")))
+    decode, shape = at.decode, at.shape
+    tokens, area = max(shape.moments.fresh - shape.cold_fresh, 0), shape.moments.area - shape.cold_area
+    filled = decode.append_work_token * tokens + decode.append_work_area * area
+    assert not_above(filled, append_work(at))
+    ranks = decode.batch / decode.rank_requests
+    floors = decode.append_work_pass * (shape.append_chunks - tokens / APPEND_CHUNK)
+    assert not_above(append_work(at), ranks * (filled + floors))
 
 
 @pytest.mark.parametrize("agent", [0, 1])

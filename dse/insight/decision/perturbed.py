@@ -32,7 +32,9 @@ CHUNK = 30_000
 
 PREFILL_TIMES = ("pass_time", "pinned_time", "per_token", "per_area", "work_token", "work_area")
 DECODE_TIMES = ("step_time", "step_time_full", "work")
-APPEND_TIMES = tuple(f"append_{name}" for name in ("pass", "per_token", "per_area", "work_token", "work_area"))
+APPEND_TIMES = tuple(
+    f"append_{name}" for name in ("pass", "per_token", "per_area", "work_token", "work_area", "work_pass")
+)
 """Columns of a serving point that scale with the model's error of a phase."""
 
 

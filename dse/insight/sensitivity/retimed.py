@@ -14,7 +14,7 @@ from dse.physics import demand, queueing, roofline, serving
 from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
 from dse.search.scoring import mappings, passes
-from dse.search.scoring.loads import Load, in_passes, short_pass
+from dse.search.scoring.loads import Load, in_passes, pass_line, short_pass
 from dse.search.scoring.phases import APPEND_CHUNK, DecodeTable, Decoding, PrefillTable, Site
 
 ATTENTION = demand.GROUPS.index("attention_core")
@@ -37,7 +37,7 @@ def prefill_asked(shape: Shape, precision: demand.Precision, grid: mappings.Grid
     """Demand of prefill with these mappings."""
     held = ledger(shape, precision, passes.mapping(grid))
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, shape.sliding_window)
-    return _asked(shape, precision, grid, (held.weights_bytes, kv_bytes), _passes(grid, load))
+    return _asked(shape, precision, grid, (held.weights_bytes, kv_bytes), _passes(grid, load, grid.size.astype(float)))
 
 
 def decode_asked(shape: Shape, precision: demand.Precision, grid: mappings.Grid, load: Load, draft: float) -> Asked:
@@ -47,7 +47,7 @@ def decode_asked(shape: Shape, precision: demand.Precision, grid: mappings.Grid,
     batch, context = grid.size.astype(float), np.full(grid.size.shape, load.decode_context)
     tokens = np.full(batch.shape, 1.0 + draft)
     steps = [demand.Load(requests / grid.pp, tokens, context, tokens) for requests in (_slots(batch), batch)]
-    chunks = _chunks(grid, load, np.full(batch.shape, APPEND_CHUNK))
+    chunks = _passes(grid, load, np.full(batch.shape, APPEND_CHUNK))
     return _asked(shape, precision, grid, (held.weights_bytes, kv_bytes), [*chunks, *steps])
 
 
@@ -78,8 +78,9 @@ def decode_rows(site: Site, asked: Asked, load: Load, how: Decoding) -> DecodeTa
     """Decode table of these mappings, whether or not they fit."""
     grid, batch = asked.grid, asked.grid.size.astype(float)
     slots = _slots(batch)
-    bare, append, mean, full = _timed(site, asked)
-    per_token, per_area = _coefficients(bare, append, grid, load, np.full(batch.shape, APPEND_CHUNK))
+    bare, append, short, mean, full = _timed(site, asked)
+    chunk = np.full(batch.shape, APPEND_CHUNK)
+    per_token, per_area = _coefficients(bare, append, grid, load, chunk)
     occupied = grid.devices / grid.attention_dp
     return DecodeTable(
         grid=grid,
@@ -100,6 +101,7 @@ def decode_rows(site: Site, asked: Asked, load: Load, how: Decoding) -> DecodeTa
         append_per_area=per_area,
         append_work_token=occupied * per_token,
         append_work_area=occupied * per_area,
+        append_work_pass=occupied * pass_line(load, chunk, short.seconds, append.seconds)[0] / grid.pp,
     )
 
 
@@ -114,9 +116,8 @@ def _chunks(grid: mappings.Grid, load: Load, chunk: FloatArray) -> list[demand.L
     return [demand.Load(ranks, chunk, prefix * one, one) for prefix in (0.0, max(load.cached, 1.0))]
 
 
-def _passes(grid: mappings.Grid, load: Load) -> list[demand.Load]:
+def _passes(grid: mappings.Grid, load: Load, chunk: FloatArray) -> list[demand.Load]:
     """Passes over a chunk without a prefix and on the mean one, and a short one on it."""
-    chunk = grid.size.astype(float)
     prefix, one = np.full(chunk.shape, max(load.cached, 1.0)), np.ones(chunk.shape)
     return [*_chunks(grid, load, chunk), demand.Load(grid.attention_dp * one, short_pass(load, chunk), prefix, one)]
 

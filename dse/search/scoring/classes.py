@@ -311,6 +311,7 @@ def decode_side(
         table.append_per_area[at],
         table.append_work_token[at],
         table.append_work_area[at],
+        table.append_work_pass[at],
         side.host_memory[rows.design],
         side.host_bandwidth[pick],
         side.bandwidth[pick],

@@ -5,8 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
-from dse.physics import retention
+from dse.physics import gated, retention
+from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.sides import Setting
+
+LEAST = 1e-9
+"""Keeps a division finite where a class has nothing to append [1]."""
 
 
 class Kept(NamedTuple):
@@ -97,12 +101,28 @@ def _token_capacity(at: Setting) -> tuple[FloatArray, FloatArray, FloatArray]:
     return hbm, below, np.maximum(below, pool / at.kv_token)
 
 
+def append_work(at: Setting) -> FloatArray:
+    """Device time per step of prefill where the KV is: a pass takes all ranks for as long as its longest chunk [s].
+
+    Never below that of passes in which every rank has a chunk.
+    """
+    shape, decode = at.shape, at.decode
+    full, chunks, floor = shape.append_full, shape.append_chunks, decode.append_work_pass
+    tokens = max(shape.moments.fresh - shape.cold_fresh, LEAST)
+    filled = decode.append_work_token * tokens + decode.append_work_area * (shape.moments.area - shape.cold_area)
+    steps, ranks = shape.moments.output / decode.slots, decode.batch / decode.rank_requests
+    whole, every = gated.line_passes(full, steps), gated.line_passes(chunks, steps)
+    short = (tokens - full * APPEND_CHUNK) / max(chunks - full, LEAST)
+    longest = whole * APPEND_CHUNK + (every - whole) * short
+    alone = ranks * (longest * (filled / tokens - floor / APPEND_CHUNK) + floor * every)
+    return np.asarray(np.maximum(alone, filled + floor * (chunks - tokens / APPEND_CHUNK)))
+
+
 def _appended(at: Setting) -> FloatArray:
     """Device-seconds per step that decode devices spend on prefill while nothing is lost [s]."""
-    shape, decode = at.shape, at.decode
-    whole = decode.append_work_token * shape.moments.fresh + decode.append_work_area * shape.moments.area
-    cold = decode.append_work_token * shape.cold_fresh + decode.append_work_area * shape.cold_area
-    part = np.where(at.at_home("append_on_decode"), whole - cold, 0.0)
+    moments, decode = at.shape.moments, at.decode
+    whole = decode.append_work_token * moments.fresh + decode.append_work_area * moments.area
+    part = np.where(at.at_home("append_on_decode"), append_work(at), 0.0)
     return np.where(at.colocated, whole, part) / at.operation.utilisation
 
 

@@ -37,6 +37,13 @@ def short_pass(load: Load, chunk: FloatArray) -> FloatArray:
     return np.asarray(np.minimum(load.fresh, chunk / 2))
 
 
+def pass_line(load: Load, chunk: FloatArray, short: FloatArray, full: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Time of a pass without tokens [s] and by each token [s/tok], from a short pass and one over a whole chunk."""
+    tokens = short_pass(load, chunk)
+    slope = np.maximum(full - short, 0.0) / (chunk - tokens)
+    return np.maximum(short - slope * tokens, 0.0), slope
+
+
 class Passes(NamedTuple):
     """What passes make of a prompt beside its service, one row a mapping."""
 
@@ -51,10 +58,8 @@ class Passes(NamedTuple):
 def in_passes(load: Load, grid: Grid, short: FloatArray, service: FloatArray) -> Passes:
     """Waits and response of every mapping, from the time of a short pass and the service of a mean prompt [s]."""
     chunk = grid.size.astype(float)
-    stages, tokens = grid.pp.astype(float), short_pass(load, chunk)
-    full = stages * service / load.fresh * chunk
-    slope = np.maximum(full - short, 0.0) / (chunk - tokens)
-    floor = np.maximum(short - slope * tokens, 0.0)
+    stages = grid.pp.astype(float)
+    floor, slope = pass_line(load, chunk, short, stages * service / load.fresh * chunk)
     rate = load.utilisation * load.fresh / service
     fresh, weight = load.prompts
     sizes, place = np.unique(chunk, return_inverse=True)

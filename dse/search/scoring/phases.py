@@ -17,7 +17,7 @@ from dse.physics.shape import Shape
 from dse.physics.work import ledger, pass_work
 from dse.search.pareto import nondominated
 from dse.search.scoring import mappings, passes
-from dse.search.scoring.loads import Load, in_passes, short_pass
+from dse.search.scoring.loads import Load, in_passes, pass_line, short_pass
 
 RESOLUTION = 0.02
 """Rows closer than this in every criterion are one row, decades [1]: below the model's own error."""
@@ -62,7 +62,7 @@ class Asked(NamedTuple):
     """Per token on each device of the rank [B/tok]."""
     works: tuple[demand.Work, ...]
     """Prefill: a chunk without and with the mean prefix, a short pass with it. Decode: a step at the mean busy slots, a
-    full step, and an appended chunk without and with the mean prefix."""
+    full step, an appended chunk without and with the mean prefix, and a short one with it."""
 
 
 class Alone(NamedTuple):
@@ -146,6 +146,7 @@ class DecodeTable(NamedTuple):
     append_per_area: FloatArray
     append_work_token: FloatArray
     append_work_area: FloatArray
+    append_work_pass: FloatArray
 
     def rank_devices(self) -> FloatArray:
         """Devices that share the requests of one attention rank [1]."""
@@ -182,9 +183,7 @@ def prefill_asked(
     kv_bytes = passes.kv_bytes_per_token(held, grid, load.cached + load.fresh, shape.sliding_window)
     chunk = grid.size.astype(float)
     works = _chunk_works(shape, precision, grid, load, chunk)
-    brief = demand.Load(grid.attention_dp, short_pass(load, chunk), np.full(chunk.shape, _prefix(load)))
-    short = pass_work(shape, precision, passes.mapping(grid), brief)
-    return Asked(grid, held.weights_bytes, kv_bytes, (*works, short))
+    return Asked(grid, held.weights_bytes, kv_bytes, works)
 
 
 def decode_asked(shape: Shape, precision: demand.Precision, reach: mappings.Reach, load: Load, how: Decoding) -> Asked:
@@ -284,9 +283,10 @@ def decode_table(site: Site, load: Load, how: Decoding, known: Alone | None = No
     used = weights + here * batch / grid.attention_dp * kv_bytes * load.decode_context
     chosen = _best([stays * work, stays * full.seconds, used])
     index, grid, weights, kv_bytes = index[chosen], grid.rows(chosen), weights[chosen], kv_bytes[chosen]
-    mean, full, bare, append = (_some(one, chosen) for one in passed)
+    mean, full, bare, append, short = (_some(one, chosen) for one in passed)
     batch = grid.size.astype(float)
-    per_token, per_area = _coefficients(bare, append, grid, load, np.full(batch.shape, APPEND_CHUNK))
+    chunk = np.full(batch.shape, APPEND_CHUNK)
+    per_token, per_area = _coefficients(bare, append, grid, load, chunk)
     occupied = grid.devices / grid.attention_dp
     return DecodeTable(
         grid,
@@ -307,6 +307,7 @@ def decode_table(site: Site, load: Load, how: Decoding, known: Alone | None = No
         per_area,
         occupied * per_token,
         occupied * per_area,
+        occupied * pass_line(load, chunk, short.seconds, append.seconds)[0] / grid.pp,
     )
 
 
@@ -321,13 +322,13 @@ def _prefix(load: Load) -> float:
 
 def _chunk_works(
     shape: Shape, precision: demand.Precision, grid: mappings.Grid, load: Load, chunk: FloatArray
-) -> tuple[demand.Work, demand.Work]:
-    """Demand of a pass over a chunk without a prefix, and on the mean prefix; stages work on several chunks at once."""
-    bare, cached = (
-        pass_work(shape, precision, passes.mapping(grid), demand.Load(grid.attention_dp, chunk, prefix))
-        for prefix in (0.0, np.full(chunk.shape, _prefix(load)))
+) -> tuple[demand.Work, ...]:
+    """Demand of a pass over a chunk without a prefix, and on the mean prefix, and of a short one on it."""
+    prefix = np.full(chunk.shape, _prefix(load))
+    return tuple(
+        pass_work(shape, precision, passes.mapping(grid), demand.Load(grid.attention_dp, tokens, before))
+        for tokens, before in ((chunk, 0.0), (chunk, prefix), (short_pass(load, chunk), prefix))
     )
-    return bare, cached
 
 
 def _coefficients(

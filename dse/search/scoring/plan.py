@@ -239,6 +239,7 @@ def _class_plan(agent: Agent, settings: Serving) -> ClassPlan:
         _step_quantiles(work.table.session),
         float(share @ atoms.fresh),
         float(share @ atoms.area),
+        *_appended(weights[0] - share, atoms.fresh, served.fresh - float(share @ atoms.fresh)),
         ttft,
         tpot,
         ttft + max(long_output - 1, 0) * tpot,
@@ -256,6 +257,14 @@ def _class_plan(agent: Agent, settings: Serving) -> ClassPlan:
         (atoms.fresh, weights[0]),
     )
     return ClassPlan(agent, shape, passes.model_shape(agent.model), asked)
+
+
+def _appended(weight: FloatArray, fresh: FloatArray, tokens: float) -> tuple[float, float]:
+    """Whole and all chunks of prompts that a decode instance prefills, such that they hold these tokens [1]."""
+    known = float(weight @ fresh)
+    scale = tokens / known if known > 0 else 0.0
+    chunks = fresh / phases.APPEND_CHUNK
+    return scale * float(weight @ np.floor(chunks)), scale * float(weight @ np.ceil(chunks))
 
 
 def _step_quantiles(session: IntArray) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray
 from dse.physics import cost, retention, serving
-from dse.search.scoring.keeping import Kept, kept
+from dse.search.scoring.keeping import Kept, append_work, kept
 from dse.search.scoring.sides import Setting
 from dse.search.scoring.waits import wait
 
@@ -204,7 +204,9 @@ def _work(at: Setting, held: Kept) -> _Work:
     here_tokens = np.where(at.colocated, tokens, np.where(appends, shape.moments.fresh - shape.cold_fresh, 0.0))
     here_area = np.where(at.colocated, area, np.where(appends, shape.moments.area - shape.cold_area, 0.0))
     away = prefill.work_token * (tokens - here_tokens) + prefill.work_area * (area - here_area)
-    here = decode.append_work_token * here_tokens + decode.append_work_area * here_area
+    here = np.where(
+        appends, append_work(at), decode.append_work_token * here_tokens + decode.append_work_area * here_area
+    )
     return _Work(away / at.operation.utilisation, here / at.operation.utilisation, shape.moments.output * decode.work)
 
 

@@ -30,6 +30,10 @@ class ClassShape(NamedTuple):
     """Share of E[a] that first steps and broken prefixes bring [tok]."""
     cold_area: float
     """Their share of the attention area [tok²]."""
+    append_full: float
+    """Whole chunks per step of all others if a decode instance prefills them [1]."""
+    append_chunks: float
+    """The same with those that a prompt does not fill [1]."""
     ttft_slo: float
     """Time to first token at the percentile of the study [s]."""
     tpot_slo: float
@@ -103,6 +107,8 @@ class DecodeSide(NamedTuple):
     append_per_area: FloatArray
     append_work_token: FloatArray
     append_work_area: FloatArray
+    append_work_pass: FloatArray
+    """Device time of a pass without tokens over the ranks that it serves [s]."""
     host_bytes: FloatArray
     host_bandwidth: FloatArray
     bandwidth: FloatArray
