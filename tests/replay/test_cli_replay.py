@@ -98,6 +98,7 @@ def test_a_design_in_yaml_is_replayed(tmp_path: Path, monkeypatch, capsys) -> No
         ((), "either RUN:DESIGN"),
         (("last:A", "--agent", "codin"), "Did you mean `coding`?"),
         (("last:A", "--rate", "-1"), "above 0"),
+        (("last:A", "--rate", "0"), "--rate"),
         (("last:A", "--horizon", "soon"), "expected a time"),
         (("last:A", "--trace", "absent.csv"), "cannot be read"),
     ],
