@@ -17,7 +17,7 @@ import numpy as np
 
 from dse.arrays import IntArray
 from dse.facts.errors import Mistake, SpecError
-from dse.search.axes import Axis, Choice, Designs, Inert, Pair, Rows, Structure, structure
+from dse.search.axes import NEUTRAL, Axis, Choice, Designs, Inert, Pair, Rows, Structure, structure
 
 BLOCK = 16_384
 """Designs per enumerated block: small enough to stay in cache, large enough to keep all workers busy."""
@@ -115,10 +115,11 @@ class Space:
         return tuple(_group(self.structure, axes) for axes in self.structure.groups())
 
     @cached_property
-    def moves(self) -> tuple[int, int]:
-        """Neighbours of a design, at most: by one lever, and by two."""
+    def moves(self) -> tuple[int, int, int]:
+        """Neighbours of a design, at most: by exchange of all levers of a kind, by one lever, and by two."""
+        kinds = sum(len(self._words(columns)) for columns in self._kin)
         one = sum(_targets(axis, np.zeros(1, dtype=np.int64)).shape[1] for axis in self.axes)
-        return one, len(list(combinations(self._walked, 2))) * len(SHORT) ** 2
+        return kinds, one, len(list(combinations(self._walked, 2))) * len(SHORT) ** 2
 
     @cached_property
     def _walked(self) -> tuple[int, ...]:
@@ -201,6 +202,42 @@ class Space:
             moved.append(rows)
             source.append(owner)
         return self._fresh(designs, np.concatenate(moved), np.concatenate(source))
+
+    def exchanged(self, designs: Designs) -> tuple[Designs, IntArray]:
+        """Designs in which all levers that choose among the same things take one of them, and the row each came from.
+
+        A system of one device type may lie behind several worse ones of two. Levers that choose nothing stay so.
+        """
+        moved, source = [designs.rows[:0]], [np.zeros(0, dtype=np.int64)]
+        for columns in self._kin:
+            lists = [self.axes[column].choices for column in columns]
+            own = designs.rows[:, columns]
+            still = own == [choices.index(NEUTRAL) if NEUTRAL in choices else -1 for choices in lists]
+            for choice in self._words(columns):
+                target = np.array([choices.index(choice) if choice in choices else -1 for choices in lists])
+                fits = np.flatnonzero((still | (target >= 0)).all(axis=1))
+                rows = designs.rows[fits]
+                rows[:, columns] = np.where(still, own, target)[fits]
+                moved.append(rows)
+                source.append(fits)
+        return self._fresh(designs, np.concatenate(moved), np.concatenate(source))
+
+    def _words(self, columns: tuple[int, ...]) -> list[str]:
+        """Words that some levers choose among."""
+        return sorted({str(choice) for column in columns for choice in self.axes[column].choices} - {NEUTRAL})
+
+    @cached_property
+    def _kin(self) -> tuple[tuple[int, ...], ...]:
+        """Columns of each group of levers that are lists of words with some of them in common."""
+        found: list[tuple[set[int], set[Choice]]] = []
+        for column, axis in enumerate(self.axes):
+            own: set[Choice] = {*axis.choices} - {NEUTRAL}
+            if axis.ordered or not all(isinstance(choice, str) for choice in own):
+                continue
+            kin = [group for group in found if group[1] & own]
+            found = [group for group in found if not group[1] & own]
+            found.append(({column}.union(*(group[0] for group in kin)), own.union(*(group[1] for group in kin))))
+        return tuple(tuple(sorted(columns)) for columns, _ in found if len(columns) > 1)
 
     def _fresh(self, designs: Designs, moved: Rows, source: IntArray) -> tuple[Designs, IntArray]:
         """Canonical form of moved rows that mean another design, each once, and where they came from."""

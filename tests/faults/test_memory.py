@@ -20,6 +20,7 @@ from dse.search.axes import Designs
 from dse.search.budget import Budget
 from dse.search.crews.workers import Scored
 from dse.search.engines.proposals import Feedback
+from dse.search.engines.seen import Seen
 from dse.search.evaluation import Evaluator
 from dse.search.metrics import Goal, Metrics
 from dse.search.space import Space
@@ -87,6 +88,24 @@ def test_the_history_of_a_day_is_not_much_longer_than_that_of_an_hour(monkeypatc
     assert (np.diff(times) > 0).all()
     assert len(times) < 4000 < looks
     assert np.diff(times).max() <= 2 * course.SPACING * times[-1]
+
+
+def test_a_hundred_thousand_designs_are_remembered_in_few_bytes_each(traced):
+    rng, names = np.random.default_rng(0), tuple("abcdefghijklmnopq")
+    seen, before, every = Seen(np.zeros((0, len(names)), dtype=np.int16)), traced()[0], set()
+    for _ in range(50):
+        drawn = Designs(rng.integers(0, 3, (2000, len(names)), dtype=np.int16), names)
+        fresh = seen.fresh(drawn)
+        every.update(drawn.identities())
+        again = seen.fresh(drawn)
+        assert len(fresh) > 1900
+        assert again == []
+    assert len(seen) == len(every)
+    rows = seen.rows(without=drawn)
+    assert set(Designs(rows, names).identities()) == every - set(drawn.identities())
+    assert rows.tobytes() == b"".join(sorted(every - set(drawn.identities())))
+    del every, rows
+    assert traced()[0] - before < 55 * len(seen)
 
 
 def test_scoring_the_same_designs_again_leaves_nothing_behind(traced):

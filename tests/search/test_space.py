@@ -101,7 +101,7 @@ def test_diagonals_differ_by_short_steps_of_two_long_levers():
     assert (moved[:, :2] == 0).all()
     assert {tuple(step) for step in moved[:, 2:].tolist()} == {(a, b) for a in (1, 2, 4) for b in (1, 2, 4)}
     assert (source == 0).all()
-    assert len(near) <= tested.moves[1]
+    assert len(near) <= tested.moves[2]
 
 
 def test_spaces_beyond_64_bits_are_counted_and_sampled():
@@ -120,3 +120,24 @@ def test_designs_are_read_only(toys):
     drawn = toys["small"].space.sample(3, seed=0)
     with pytest.raises(ValueError, match="read-only"):
         drawn.rows[0, 0] = 1
+
+
+def test_levers_that_choose_among_the_same_things_are_exchanged_together():
+    words = ("none", "a", "b", "c")
+    tested = space(
+        {"one.device": words[1:], "one.second": words, "other.device": ("b", "c"), "size": (1, 2), "link": ("x", "y")},
+        {},
+    )
+    designs = tested.encode(
+        {"one.device": "a", "one.second": "none", "other.device": "b", "size": 2, "link": "y"},
+        {"one.device": "b", "one.second": "c", "other.device": "c", "size": 1, "link": "x"},
+    )
+    found, source = tested.exchanged(designs)
+    told = [(int(owner), *tested.decode(row).values()) for owner, row in zip(source, found.rows, strict=True)]
+    assert sorted(told) == [
+        (0, "b", "none", "b", 2, "y"),  # a is not in every list
+        (0, "c", "none", "c", 2, "y"),
+        (1, "b", "b", "b", 1, "x"),
+        (1, "c", "c", "c", 1, "x"),
+    ]
+    assert len(found) <= len(designs) * tested.moves[0]

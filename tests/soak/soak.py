@@ -4,8 +4,8 @@
 
 Prints one JSON object: designs, restarts, memory and open files over time, hypervolume (monotone?). Tables of an
 evaluation fill up to their bound within the first thousands of designs, so memory is flat where the last quarter of
-the time has less than 5 % more of it, on average, than the quarter before. The exit code is 1 when the hypervolume
-fell, a resume failed, or a file does not parse.
+the time has less than 5 % more of it, at most, than the quarter before (the mean is smaller after each restart). The
+exit code is 1 when the hypervolume fell, a resume failed, or a file does not parse.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def grown(times, sizes):
     """Memory in each quarter of a soak: mean, largest, and whether the last is like the one before."""
     quarters = [sizes[part] for part in np.array_split(np.argsort(times), 4)]
     means, most = ([float(of(part)) for part in quarters] for of in (np.mean, np.max))
-    return {"mean": means, "most": most, "flat": bool(means[3] < (1 + FLAT) * means[2])}
+    return {"mean": means, "most": most, "flat": bool(most[3] < (1 + FLAT) * most[2])}
 
 
 def main():

@@ -5,12 +5,13 @@ reaches, its worth the room that its rows of that layer have around them; infeas
 least violating first. Inert genes stay in the genotype, so that switching a lever on finds sensible values.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
-from dse.arrays import BoolArray
+from dse.arrays import BoolArray, IntArray
 from dse.search import pareto
 from dse.search.axes import Designs, Rows
 from dse.search.engines.colony import LOCAL, VARIED, Colony, batch
@@ -26,6 +27,7 @@ from dse.search.engines.proposals import (
     remember,
     unseen,
 )
+from dse.search.engines.seen import Seen
 from dse.search.space import Space
 
 SPARE = 2
@@ -50,6 +52,16 @@ which only improve together move together."""
 FARTHEST = 1.5
 """Most of such a difference that a child moves by."""
 
+KIN = 0
+"""Stands for all levers that choose among the same things, such as the devices of a system."""
+
+EXCHANGE = (0.5, KIN)
+"""Stage of local search that exchanges all of a kind at once: between a mixture and a better system of one device type
+lie worse mixtures."""
+
+EXCHANGES = 6
+"""Generations from one such stage to the next."""
+
 STAGES = ((0.02, 1), (0.005, 1), (0.02, 2), (0.005, 2), (0.0, 1), (0.0, 2))
 """Box sides [decades] of the representatives that local search starts from, 0 being every member of the front, and how
 many levers it moves. Two long levers at once follow a requirement that binds: one gives what the other takes."""
@@ -57,7 +69,7 @@ many levers it moves. Two long levers at once follow a requirement that binds: o
 STRENGTHS = (1, 1, 2, 4)
 """Levers that mutation changes on average; a child draws one of these."""
 
-EXPANDED = ((1, "expanded"), (2, "expanded_by_two"))
+EXPANDED = ((KIN, "exchanged"), (1, "expanded"), (2, "expanded_by_two"))
 """Levers moved, and the name in a state of the members whose neighbours by that many were proposed."""
 
 Expanded: TypeAlias = dict[int, set[bytes]]
@@ -88,7 +100,7 @@ def evolution_polish(start: Start, state: State | None) -> Proposals:
 def _search(start: Start, state: State | None, local: tuple[float, float]) -> Proposals:
     space, names = start.space, start.space.names
     land = _restored(state) if state else settlement(start, visiting=0 < local[0] < 1)
-    seen = recall(state["seen"], names) if state else set(start.designs.identities())
+    seen = Seen(state["seen"] if state else start.designs.rows)
     expanded = {levers: recall(state[key], names) if state and key in state else set() for levers, key in EXPANDED}
     while len(seen) < space.size:
         rng = np.random.default_rng((start.seed, 3, land.free.generation))
@@ -112,7 +124,7 @@ def _share(colony: Colony, bounds: tuple[float, float]) -> float:
     return float(np.clip(near / (varied + near), *bounds))
 
 
-def _children(space: Space, colony: Colony, rng: np.random.Generator, seen: set[bytes], wanted: int) -> Rows:
+def _children(space: Space, colony: Colony, rng: np.random.Generator, seen: Seen, wanted: int) -> Rows:
     """(n, axes) new genotypes by tournament, crossover and mutation; random ones where these repeat."""
     found: list[Rows] = [np.zeros((0, len(space.axes)), dtype=np.int16)]
     for attempt in range(TRIES):
@@ -127,15 +139,8 @@ def _children(space: Space, colony: Colony, rng: np.random.Generator, seen: set[
     return np.concatenate(found)
 
 
-def _new(space: Space, latent: Rows, seen: set[bytes], most: int) -> Rows:
-    fresh: list[int] = []
-    for row, key in enumerate(space.canonical(latent).identities()):
-        if len(fresh) == most:
-            break
-        if key not in seen:
-            seen.add(key)
-            fresh.append(row)
-    return np.asarray(latent[fresh], dtype=np.int16)
+def _new(space: Space, latent: Rows, seen: Seen, most: int) -> Rows:
+    return np.asarray(latent[seen.fresh(space.canonical(latent), most)], dtype=np.int16)
 
 
 def _varied(space: Space, colony: Colony, rng: np.random.Generator, count: int) -> Rows:
@@ -186,45 +191,49 @@ def _ordered(space: Space) -> BoolArray:
     return np.array([axis.ordered for axis in space.axes])
 
 
-def _neighbours(
-    space: Space, colony: Colony, seen: set[bytes], expanded: Expanded, wanted: int
-) -> tuple[Rows, Expanded]:
+def _neighbours(space: Space, colony: Colony, seen: Seen, expanded: Expanded, wanted: int) -> tuple[Rows, Expanded]:
     """(n, axes) unseen neighbours of front members not expanded yet, and these members."""
     found: list[Rows] = [np.zeros((0, len(space.axes)), dtype=np.int16)]
     opened: Expanded = {levers: set() for levers in expanded}
     count = 0
-    for epsilon, levers in STAGES:
+    for epsilon, levers in STAGES if colony.generation % EXCHANGES else (EXCHANGE, *STAGES):
         waiting = _candidates(space, colony, expanded[levers], epsilon) if count < wanted else found[0]
         while count < wanted and len(waiting):
-            size = -(-(wanted - count) // max(space.moves[levers - 1], 1))
+            size = -(-(wanted - count) // max(space.moves[levers], 1))
             members, waiting = Designs(waiting[:size].copy(), space.names), waiting[size:]
             opened[levers].update(members.identities())
-            near = space.neighbours(members) if levers == 1 else space.diagonals(members)
-            fresh = unseen(space.canonical(pinned(colony, near[0].rows)), seen)
-            found.append(fresh.rows)
+            near = _moved(space, levers)(members)
+            near_by = space.canonical(pinned(colony, near[0].rows))
+            fresh = near_by.rows[seen.fresh(near_by)]
+            found.append(fresh)
             count += len(fresh)
         expanded[levers] |= opened[levers]
     return np.concatenate(found), opened
 
 
+def _moved(space: Space, levers: int) -> Callable[[Designs], tuple[Designs, IntArray]]:
+    return (space.exchanged, space.neighbours, space.diagonals)[levers]
+
+
 def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: float) -> Rows:
-    """Representatives of the front that were not expanded, the one that covers most by itself first."""
+    """Representatives and ends of the front that were not expanded, the one that covers most by itself first."""
     if len(colony.front_scores) == 0:
         ordered = space.canonical(colony.latent[:LOST])
     else:
-        chosen = pareto.representatives(colony.front_scores, epsilon)
+        ends = colony.front_scores.argmin(axis=0)
+        chosen = np.union1d(pareto.representatives(colony.front_scores, epsilon), ends)
         worth = pareto.contributions(colony.front_scores[chosen])
         ordered = Designs(colony.front_rows[chosen[np.argsort(-worth, kind="stable")]], space.names)
     return unseen(ordered, set(expanded)).rows
 
 
-def _saved(land: Settlement, seen: tuple[set[bytes], Designs], expanded: tuple[Expanded, Expanded]) -> State:
+def _saved(land: Settlement, seen: tuple[Seen, Designs], expanded: tuple[Expanded, Expanded]) -> State:
     """State before a proposal: what was seen and expanded, less what this proposal added."""
     axes = land.free.latent.shape[1]
     fields = _fields("free", land.free) | (_fields("niche", land.niche) if land.niche else {})
     fields |= {f"elites/{name}": values for name, values in land.free.elites._asdict().items()}
     every, opened = expanded
-    sets = {"seen": remember(seen[0] - set(seen[1].identities()), axes)}
+    sets = {"seen": seen[0].rows(without=seen[1])}
     sets |= {key: remember(every[levers] - opened.get(levers, set()), axes) for levers, key in EXPANDED}
     return fields | sets | {"visits": land.visits}
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from dse.arrays import FloatArray, IntArray
 from dse.search.axes import Designs
+from dse.search.engines.seen import Seen
 from dse.search.space import BLOCK, Space
 
 State: TypeAlias = dict[str, np.ndarray]
@@ -73,10 +74,10 @@ def recall(rows: np.ndarray, names: tuple[str, ...]) -> set[bytes]:
     return set(Designs(rows.astype(np.int16), names).identities())
 
 
-def remainder(space: Space, seen: set[bytes]) -> Iterator[Designs]:
+def remainder(space: Space, seen: Seen) -> Iterator[Designs]:
     """Designs of a small space that were never proposed; nothing when the space is large."""
     if space.size <= SWEEPABLE:
         for block in space.blocks():
-            fresh = unseen(block, seen)
-            if len(fresh):
-                yield fresh
+            fresh = seen.fresh(block)
+            if fresh:
+                yield block.take(np.array(fresh))

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.stats import qmc
 
 from dse.search.axes import Designs
-from dse.search.engines.proposals import Proposal, Proposals, Start, State, recall, remainder, remember, unseen
+from dse.search.engines.proposals import Proposal, Proposals, Start, State, remainder
+from dse.search.engines.seen import Seen
 from dse.search.space import Space
 
 BATCH = 256
@@ -59,10 +60,11 @@ def _spread(space: Space, seed: int, step: int) -> Designs:
 
 
 def _sampling(draw: Callable[[Space, int, int], Designs], start: Start, state: State | None) -> Proposals:
-    seen = recall(state["seen"], start.space.names) if state else set(start.designs.identities())
+    seen = Seen(state["seen"] if state else start.designs.rows)
     step, dry = int(state["step"]) if state else 0, 0
     while dry < DRY and len(seen) < start.space.size:
-        fresh = unseen(draw(start.space, start.seed, step), seen)
+        drawn = draw(start.space, start.seed, step)
+        fresh = drawn.take(np.array(seen.fresh(drawn), dtype=np.int64))
         dry = 0 if len(fresh) else dry + 1
         if len(fresh):
             yield Proposal(fresh, partial(_progress, seen, fresh, step))
@@ -71,5 +73,5 @@ def _sampling(draw: Callable[[Space, int, int], Designs], start: Start, state: S
         yield Proposal(fresh, partial(_progress, seen, fresh, step))
 
 
-def _progress(seen: set[bytes], fresh: Designs, step: int) -> State:
-    return {"seen": remember(seen - set(fresh.identities()), fresh.rows.shape[1]), "step": np.array(step)}
+def _progress(seen: Seen, fresh: Designs, step: int) -> State:
+    return {"seen": seen.rows(without=fresh), "step": np.array(step)}
