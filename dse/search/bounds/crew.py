@@ -1,18 +1,15 @@
 """Processes that share the work of a certificate; each holds a copy of the same object."""
 
 import math
-import multiprocessing
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from dse.search.crews.workers import serve
+from dse.search.crews.processes import Team, WorkerLost
 
 Held = TypeVar("Held")
 Task = TypeVar("Task")
@@ -46,27 +43,20 @@ class Clock:
             raise Late
 
 
-_held: list[Any] = []
-
-
-def _enter(held: Any, parent: int) -> None:
-    serve(parent)
-    _held[:] = [held]
-
-
-def _apply(work: Callable[[Any, Any], Any], task: Any) -> Any:
-    return work(_held[0], task)
+def _apply(held: Any, sent: tuple[Callable[[Any, Any], Any], Any]) -> Any:
+    work, task = sent
+    return work(held, task)
 
 
 class Crew(Generic[Held]):
     """Applies functions to a held object and a task each, in this process alone or in several.
 
-    Processes are forked where that is possible, so that they inherit all tables that the object has.
+    Processes inherit all tables that the object has where they can be forked.
     """
 
     def __init__(self, held: Held, workers: int) -> None:
-        self._held, self._pool = held, None
-        self._pool = _hired(held, workers) if workers > 1 else None
+        self._held = held
+        self._team: Team[Any, Any] | None = Team(partial(_apply, held), workers) if workers > 1 else None
 
     def __enter__(self) -> "Crew[Held]":
         """Use until the block ends."""
@@ -74,29 +64,24 @@ class Crew(Generic[Held]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Let the processes go."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._team is not None:
+            self._team.close()
 
     def map(self, work: Callable[[Held, Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
         """Answers in the order of the tasks; what a process that died had begun is done here."""
-        if self._pool is None:
+        if self._team is None:
             yield from (work(self._held, task) for task in tasks)
             return
-        sent = [(task, _sent(self._pool, work, task)) for task in tasks]
+        sent = [(task, _sent(self._team, work, task)) for task in tasks]
         for task, promise in sent:
             try:
                 yield work(self._held, task) if promise is None else promise.result()
-            except BrokenProcessPool:
+            except WorkerLost:
                 yield work(self._held, task)
 
 
-def _hired(held: Any, workers: int) -> ProcessPoolExecutor:
-    method = "fork" if sys.platform.startswith("linux") else "spawn"
-    return ProcessPoolExecutor(workers, multiprocessing.get_context(method), _enter, (held, os.getpid()))
-
-
-def _sent(pool: ProcessPoolExecutor, work: Callable[[Any, Any], Any], task: Any) -> Future[Any] | None:
+def _sent(team: Team[Any, Any], work: Callable[[Any, Any], Any], task: Any) -> Future[Any] | None:
     try:
-        return pool.submit(_apply, work, task)
-    except BrokenProcessPool:
+        return team.submit((work, task))
+    except WorkerLost:
         return None

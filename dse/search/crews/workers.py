@@ -4,17 +4,12 @@ Blocks are cut by the number of designs alone and merged in their order. A worke
 but full columns only of the rows that its own block does not dominate.
 """
 
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -22,6 +17,7 @@ import numpy as np
 from dse.facts.errors import Mistake, SpecError
 from dse.search import pareto
 from dse.search.axes import Designs
+from dse.search.crews import processes
 from dse.search.engines.proposals import Feedback
 from dse.search.metrics import Goal, Metrics, scores
 from dse.search.question import Question
@@ -41,9 +37,6 @@ AHEAD = 3
 
 LOSSES = 5
 """Times in a row that a block may lose its worker before the search gives up."""
-
-ORPHAN = 0.5
-"""Seconds between two looks of a worker whether its parent is still there."""
 
 
 class Scored(NamedTuple):
@@ -82,32 +75,7 @@ def blocks(designs: Designs, smallest: int = SMALLEST_BLOCK) -> Iterator[Designs
         yield designs.take(slice(first, first + length))
 
 
-_task: list[tuple[Evaluator, tuple[Goal, ...]]] = []
-
-
-def _enter(evaluate: Evaluator, goals: tuple[Goal, ...], parent: int) -> None:
-    """Prepare a worker, which keeps its evaluator."""
-    serve(parent)
-    _task[:] = [(evaluate, goals)]
-
-
-def serve(parent: int) -> None:
-    """Behave like a worker: leave Ctrl-C to the parent, and end when it does."""
-    lock.leave()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    """End a worker whose parent was killed: nobody would ever send it a block or tell it to go."""
-    while os.getppid() == parent:
-        time.sleep(ORPHAN)
-    os._exit(1)
-
-
-def _work(designs: Designs) -> Scored:
-    evaluate, goals = _task[0]
+def _work(evaluate: Evaluator, goals: tuple[Goal, ...], designs: Designs) -> Scored:
     return reduced(designs, evaluate(designs), goals)
 
 
@@ -148,36 +116,27 @@ class Team(Protocol):
 
 
 class Processes:
-    """Processes of this machine.
+    """Processes of this machine."""
 
-    They are forked where that is possible: they inherit the tables that the evaluation has built, and a script
-    needs no guard around its main part.
-    """
-
-    lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
+    lost: tuple[type[Exception], ...] = (processes.WorkerLost,)
 
     def __init__(self, evaluate: Evaluator, goals: tuple[Goal, ...], workers: int) -> None:
         self.workers = workers
-        self._task = (evaluate, goals)
-        self._pool = self._hired()
-
-    def _hired(self) -> ProcessPoolExecutor:
-        method = "fork" if sys.platform.startswith("linux") else "spawn"
-        context = multiprocessing.get_context(method)
-        return ProcessPoolExecutor(self.workers, context, _enter, (*self._task, os.getpid()))
+        self._work = partial(_work, evaluate, goals)
+        self._team = processes.Team(self._work, workers)
 
     def submit(self, designs: Designs) -> Future[Scored]:
         """Send a block out."""
-        return self._pool.submit(_work, designs)
+        return self._team.submit(designs)
 
     def renew(self) -> None:
-        """Hire anew: a pool that lost one worker cannot be used any more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._hired()
+        """Hire anew: a team that lost one worker cannot be used any more."""
+        self._team.close(patience=0.0)
+        self._team = processes.Team(self._work, self.workers)
 
     def close(self) -> None:
         """Let the workers go."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._team.close()
 
 
 class _Sent(NamedTuple):
