@@ -18,6 +18,9 @@ from dse.facts.sessions import Steps, before, steps
 from dse.facts.sessions import Tokens as TokenColumns
 
 _Number = TypeVar("_Number")
+MOST = 20_000_000
+"""Steps of a generated table, at most: it is held in memory, at some 100 bytes a step."""
+
 _LEVEL = re.compile(r"p(100|\d{1,2}(\.\d+)?)$")
 
 
@@ -79,8 +82,13 @@ class Profile(Strict):
 
     @model_validator(mode="after")
     def _some_steps(self) -> Self:
+        """Refuse a profile without steps, and one whose table would not fit the memory."""
+        laws = [self.steps, *([self.steps.huge] if self.steps.huge else [])]
+        longest = max(value for law in laws for value in law.quantiles.values())
         if max(self.steps.quantiles.values()) < 1:
             raise ValueError("steps: expected at least one step per session")
+        if self.sessions * max(longest, 1.0) > MOST:
+            raise ValueError(f"sessions: {self.sessions:,} of up to {longest:,.0f} steps are more than {MOST:,} steps")
         return self
 
 

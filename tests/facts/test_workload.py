@@ -167,6 +167,8 @@ def test_own_classes_load_by_path(tmp_path: Path) -> None:
         (("licence: own", "licens: own"), "licence"),
         (("profile:", "table: t.npz\nprofile:"), "either a table or a profile"),
         (("id: mine", "id: Mine"), "lower_snake"),
+        (("sessions: 50", "sessions: 9999999999999999999999"), "more than 20,000,000 steps"),
+        (("steps: {quantiles: {p50: 4}", "steps: {quantiles: {p50: 4, p100: 1e9}"), "more than 20,000,000 steps"),
     ],
 )
 def test_mistakes_name_file_and_line(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
