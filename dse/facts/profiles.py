@@ -83,11 +83,11 @@ class Profile(Strict):
     @model_validator(mode="after")
     def _some_steps(self) -> Self:
         """Refuse a profile without steps, and one whose table would not fit the memory."""
-        laws = [self.steps, *([self.steps.huge] if self.steps.huge else [])]
-        longest = max(value for law in laws for value in law.quantiles.values())
+        rare = self.steps.huge.quantiles if self.steps.huge else {}
+        longest = max(*self.steps.quantiles.values(), *rare.values(), 1.0)
         if max(self.steps.quantiles.values()) < 1:
             raise ValueError("steps: expected at least one step per session")
-        if self.sessions * max(longest, 1.0) > MOST:
+        if self.sessions * longest > MOST:
             raise ValueError(f"sessions: {self.sessions:,} of up to {longest:,.0f} steps are more than {MOST:,} steps")
         return self
 

@@ -164,3 +164,37 @@ def test_a_sampler_without_its_package_says_what_to_install(ask, monkeypatch):
 def test_an_unknown_sampler_lists_the_known(ask):
     with pytest.raises(SpecError, match="known are auto, exhaustive"):
         ask("small", "10 evaluations", sampler="anneal")
+
+
+@pytest.fixture
+def led(monkeypatch):
+    monkeypatch.setattr("dse.search.engines.sweeps.LARGE", 0)
+    monkeypatch.setattr("dse.search.engines.sweeps.SHARE", 0.3)
+
+
+def test_a_led_enumeration_proposes_every_design_once(led, toys, goals):
+    toy = toys["small"]
+    seen, _ = steps("exhaustive", toy, goals, 10_000)
+    keys = begin(toy, goals).designs.identities() + [key for block in seen for key in block.identities()]
+    assert len(keys) == len(set(keys)) == toy.space.size
+
+
+def test_a_led_enumeration_finds_the_front_early(led, toys, goals):
+    toy = toys["medium"]
+    seen, _ = steps("exhaustive", toy, goals, 10_000)
+    rows = np.concatenate([block.rows for block in seen])
+    everything = scores(toy(toy.space.numbered(np.arange(toy.space.size))), goals)
+    early = feedback(toy, goals, type(seen[0])(rows[: len(rows) // 3], toy.space.names))
+    reference = everything.max(axis=0)
+    whole = pareto.hypervolume(everything, reference)
+    assert pareto.hypervolume(early.scores[early.violation <= 0], reference) > 0.99 * whole
+
+
+@pytest.mark.parametrize("where", [0.3, 0.6, 1.0])
+def test_a_led_enumeration_continues_where_it_stopped(led, where, toys, goals):
+    toy = toys["small"]
+    whole, _ = steps("exhaustive", toy, goals, 10_000)
+    stop = round(where * len(whole))
+    _, state = steps("exhaustive", toy, goals, stop)
+    rest, _ = steps("exhaustive", toy, goals, 10_000, state=state)
+    assert [block.identities() for block in whole[stop - 1 :]] == [block.identities() for block in rest]

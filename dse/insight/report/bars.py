@@ -12,7 +12,8 @@ TERMS: Mapping[str, str] = {
     "compute": style.BOUNDS["compute"],
     "network": style.BOUNDS["network"],
     "overhead": style.BOUNDS["overhead"],
-    "attention offload": style.PALETTE["sky"],
+    "model": "#AA4499",
+    "attention beyond it": style.PALETTE["sky"],
     "KV from the pool": style.PALETTE["yellow"],
     "prefill chunks": style.PALETTE["purple"],
     "queueing": style.BOUNDS["queue"],
@@ -27,7 +28,7 @@ TERMS: Mapping[str, str] = {
     "optics": "#117733",
     "switching": "#44AA99",
 }
-"""Term -> its colour, the same on every card."""
+"""Term, up to its first comma -> its colour, the same on every card."""
 
 BAR, LETTER, EDGE = 125.0, 6.6, 8.0
 """Usual width of a bar, of a letter in it, and of the space beside it [pixels]."""
@@ -44,7 +45,7 @@ class Part(NamedTuple):
 
 def colour(name: str, position: int = 0) -> str:
     """Colour of a term."""
-    return TERMS.get(name) or style.category(position + len(TERMS))
+    return TERMS.get(name.partition(",")[0]) or style.category(position + len(TERMS))
 
 
 def stacked(label: str, value: str, parts: Sequence[Part]) -> str:

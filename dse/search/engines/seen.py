@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dse.arrays import BoolArray
 from dse.search.axes import Designs, Rows
 
 LEAST = 4096
@@ -44,6 +45,12 @@ class Seen:
             self._old, self._new = self._joined(), set()
         return kept
 
+    def holds(self, designs: Designs) -> BoolArray:
+        """(n,) whether designs were seen."""
+        if self._new:
+            self._old, self._new = self._joined(), set()
+        return self._among(self._keys(designs.rows))
+
     def rows(self, without: Designs | None = None) -> Rows:
         """(n, axes) designs, sorted so that equal ones give equal files, but for some of them."""
         keys = self._joined()
@@ -56,7 +63,7 @@ class Seen:
         wide = np.ascontiguousarray(rows, dtype=np.int16)
         return wide.view(f"S{2 * self._axes}").ravel() if wide.size else np.zeros(0, f"S{2 * self._axes}")
 
-    def _among(self, keys: np.ndarray) -> np.ndarray:
+    def _among(self, keys: np.ndarray) -> BoolArray:
         """(n,) whether keys are in the array."""
         if not len(self._old):
             return np.zeros(len(keys), dtype=np.bool_)

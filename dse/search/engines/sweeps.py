@@ -1,13 +1,15 @@
 """Engines that do not learn: every design, designs at random, designs spread evenly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 
 import numpy as np
 from scipy.stats import qmc
 
 from dse.search.axes import Designs
-from dse.search.engines.proposals import Proposal, Proposals, Start, State, remainder
+from dse.search.engines import evolution
+from dse.search.engines.proposals import Feedback, Proposal, Proposals, Start, State, remainder
 from dse.search.engines.seen import Seen
 from dse.search.space import Space
 
@@ -17,23 +19,55 @@ BATCH = 256
 STEP = 4096
 """Designs per step of an enumeration."""
 
+LARGE = 100_000
+"""Designs from which on an enumeration takes long enough for a search to lead it."""
+
+SHARE = 0.02
+"""Part of a large space that the search proposes."""
+
+LED = "lead/"
+"""What the names of the search's own state begin with."""
+
 DRY = 32
 """Steps without a new design after which a sampling engine enumerates what is left, or stops."""
 
 
 def exhaustive(start: Start, state: State | None) -> Proposals:
-    """Every design once, in the order of the numbering."""
-    first = int(state["next"]) if state else 0
-    known = set(start.designs.identities())
+    """Every design once; in a large space those that a search proposes come first, then the order of the numbering."""
+    lead = _lead(start, state) if start.space.size >= LARGE else None
+    led = (yield from lead) if lead else Seen(start.designs.rows)
+    first = int(state["next"]) if state and "next" in state else 0
     for block in start.space.blocks(first, STEP):
-        fresh = block.take(np.array([key not in known for key in block.identities()], dtype=np.bool_))
+        fresh = block.take(~led.holds(block))
         if len(fresh):
-            yield Proposal(fresh, partial(_position, first))
+            yield Proposal(fresh, partial(_position, first, led))
         first += STEP
 
 
-def _position(first: int) -> State:
-    return {"next": np.array(first)}
+def _lead(start: Start, state: State | None) -> Generator[Proposal, Feedback, Seen]:
+    """Let a search go first, so that a sweep that is stopped early has found what there is; what was proposed then."""
+    if state and "led" in state:
+        return Seen(state["led"])
+    begun = {name.removeprefix(LED): values for name, values in (state or {}).items() if name.startswith(LED)}
+    led = Seen(begun["seen"] if begun else start.designs.rows)
+    with closing(evolution.evolution_polish(start, begun or None)) as search:
+        proposal = next(search, None)
+        while proposal is not None and len(led) < SHARE * start.space.size:
+            led.fresh(proposal.designs)
+            feedback = yield Proposal(proposal.designs, partial(_leading, proposal.state))
+            try:
+                proposal = search.send(feedback)
+            except StopIteration:
+                proposal = None
+    return led
+
+
+def _leading(of_search: Callable[[], State]) -> State:
+    return {f"{LED}{name}": values for name, values in of_search().items()}
+
+
+def _position(first: int, led: Seen) -> State:
+    return {"next": np.array(first), "led": led.rows()}
 
 
 def random(start: Start, state: State | None) -> Proposals:
