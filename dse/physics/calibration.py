@@ -13,6 +13,10 @@ from numpy.typing import ArrayLike
 from dse.arrays import FloatArray
 
 
+OF_TECHNIQUES = frozenset({"coded_ratio", "codec", "projection_kernels"})
+"""Constants that a software technique sets, and no fit to measurements."""
+
+
 class Curve(NamedTuple):
     """How close one operator class comes to its two roofs in one compute format."""
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from dse.facts.calibration import Band, CalibrationFile, load
-from dse.physics.calibration import Calibration, Curve, Curves, NetworkConstants, Overheads
+from dse.physics.calibration import OF_TECHNIQUES, Calibration, Curve, Curves, NetworkConstants, Overheads
 from dse.physics.closed_loop import Engine
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def to_file(
     }
 
     def row(value: Any) -> dict[str, Any]:
-        return {name: written(name, own) for name, own in value._asdict().items()}
+        fitted = (name for name in value._fields if name not in OF_TECHNIQUES)
+        return {name: written(name, getattr(value, name)) for name in fitted}
 
     def written(name: str, value: Any) -> Any:
         if hasattr(value, "_asdict"):
