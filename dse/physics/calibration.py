@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from dse.arrays import FloatArray
 
-
 OF_TECHNIQUES = frozenset({"coded_ratio", "codec", "projection_kernels"})
 """Constants that a software technique sets, and no fit to measurements."""
 
