@@ -54,6 +54,7 @@ def fuzz(facts):
         ("mutated YAML, JSON, CSV, GraphML files", f"{facts['inputs']:,}"),
         ("tracebacks, hangs, messages without a place", sum(facts["wrong"].values())),
         ("time", f"{facts['seconds'] / 60:.0f} min"),
+        *[("since then", facts["since"]) for _ in range("since" in facts)],
     ]
 
 
@@ -67,19 +68,24 @@ def finite(facts):
 
 
 def soak(facts):
-    def halves(name, unit):
-        early, late = facts[name]["first_half"], facts[name]["second_half"]
-        return f"{early:.0f} → {late:.0f}{unit}"
-
-    killed = facts["kills"]
+    killed, files = facts["kills"], facts["open_files"]
+    whose = {"coordinator": "the coordinator", "worker": "a worker", "whole": "all processes"}
+    memory = [(f"most memory of {words}, third → last quarter", quarters(facts, name)) for name, words in whose.items()]
     return f"{facts['minutes']:g} minutes of the flagship with {facts['workers']} workers", [
         ("kills of the coordinator, of a worker", f"{killed['coordinator']}, {killed['worker']}"),
         ("designs, rows of the front", f"{facts['designs']:,}, {facts['front_rows']:,}"),
         ("hypervolume never fell", "yes" if facts["hypervolume_monotone"] else "no"),
-        ("most memory of the coordinator, first half → second", halves("coordinator_mb", " MB")),
-        ("most memory of a worker, first half → second", halves("worker_mb", " MB")),
-        ("most open files of the coordinator, first half → second", halves("open_files", "")),
+        *memory,
+        (
+            "most open files of the coordinator, first half → second",
+            f"{files['first_half']:.0f} → {files['second_half']:.0f}",
+        ),
     ]
+
+
+def quarters(facts, name):
+    *_, third, last = facts[f"{name}_mb"]["most"]
+    return f"{third:.0f} → {last:.0f} MB"
 
 
 def workers(facts):

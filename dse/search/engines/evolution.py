@@ -197,7 +197,7 @@ def _neighbours(space: Space, colony: Colony, seen: Seen, expanded: Expanded, wa
     opened: Expanded = {levers: set() for levers in expanded}
     count = 0
     for epsilon, levers in STAGES if colony.generation % EXCHANGES else (EXCHANGE, *STAGES):
-        waiting = _candidates(space, colony, expanded[levers], epsilon) if count < wanted else found[0]
+        waiting = _candidates(space, colony, expanded[levers], epsilon, levers == KIN) if count < wanted else found[0]
         while count < wanted and len(waiting):
             size = -(-(wanted - count) // max(space.moves[levers], 1))
             members, waiting = Designs(waiting[:size].copy(), space.names), waiting[size:]
@@ -215,13 +215,13 @@ def _moved(space: Space, levers: int) -> Callable[[Designs], tuple[Designs, IntA
     return (space.exchanged, space.neighbours, space.diagonals)[levers]
 
 
-def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: float) -> Rows:
-    """Representatives and ends of the front that were not expanded, the one that covers most by itself first."""
+def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: float, ends: bool) -> Rows:
+    """Representatives of the front that were not expanded, the one that covers most by itself first."""
     if len(colony.front_scores) == 0:
         ordered = space.canonical(colony.latent[:LOST])
     else:
-        ends = colony.front_scores.argmin(axis=0)
-        chosen = np.union1d(pareto.representatives(colony.front_scores, epsilon), ends)
+        chosen = pareto.representatives(colony.front_scores, epsilon)
+        chosen = np.union1d(chosen, colony.front_scores.argmin(axis=0)) if ends else chosen
         worth = pareto.contributions(colony.front_scores[chosen])
         ordered = Designs(colony.front_rows[chosen[np.argsort(-worth, kind="stable")]], space.names)
     return unseen(ordered, set(expanded)).rows
