@@ -70,7 +70,7 @@ def finite(facts):
 def soak(facts):
     killed, files = facts["kills"], facts["open_files"]
     whose = {"coordinator": "the coordinator", "worker": "a worker", "whole": "all processes"}
-    memory = [(f"most memory of {words}, third → last quarter", quarters(facts, name)) for name, words in whose.items()]
+    memory = [(f"most memory of {words}, in each quarter", quarters(facts, name)) for name, words in whose.items()]
     return f"{facts['minutes']:g} minutes of the flagship with {facts['workers']} workers", [
         ("kills of the coordinator, of a worker", f"{killed['coordinator']}, {killed['worker']}"),
         ("designs, rows of the front", f"{facts['designs']:,}, {facts['front_rows']:,}"),
@@ -84,8 +84,7 @@ def soak(facts):
 
 
 def quarters(facts, name):
-    *_, third, last = facts[f"{name}_mb"]["most"]
-    return f"{third:.0f} → {last:.0f} MB"
+    return ", ".join(f"{size:.0f}" for size in facts[f"{name}_mb"]["most"]) + " MB"
 
 
 def workers(facts):
