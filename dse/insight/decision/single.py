@@ -30,10 +30,9 @@ def best_of_each_type(opened: Opened, ledger: Ledger) -> dict[str, Any]:
     question, space, front = opened.run.question, opened.run.question.space, opened.front
     if len(_pools(space)) < 2 or len(front) == 0:
         return {}
-    exchanged = [] if opened.run.summary.get("exhaustive") else _exchanged(opened)
     pure = homogeneous(space, ledger.rows)
     leading = ledger.rows[pure][_leading(_types(space, ledger.rows[pure]), ledger.best[pure])]
-    rows = np.array([*leading, *exchanged], dtype=np.int16).reshape(-1, len(space.axes))
+    rows = leading if opened.run.summary.get("exhaustive") else np.concatenate([leading, _exchanged(opened)])
     designs = Designs(np.unique(space.canonical(rows).rows, axis=0), space.names)
     found = evaluator(opened)(designs)
     points = np.where(found.feasible[:, None], scores(found, question.goals), np.inf)
@@ -79,17 +78,11 @@ def _pools(space: Space) -> dict[int, list[str]]:
     }
 
 
-def _exchanged(opened: Opened) -> list[Rows]:
+def _exchanged(opened: Opened) -> Rows:
     """Choices of the lettered designs with every device exchanged for one type, for each type."""
-    pools, made = _pools(opened.run.question.space), []
-    for kind in sorted({word for words in pools.values() for word in words} - {NEUTRAL}):
-        for pick in opened.picks:
-            row = opened.front.archive.rows[pick.row].copy()
-            wanted = {column: words for column, words in pools.items() if words[row[column]] != NEUTRAL}
-            if all(kind in words for words in wanted.values()):
-                row[list(wanted)] = [words.index(kind) for words in wanted.values()]
-                made.append(row)
-    return made
+    space, front = opened.run.question.space, opened.front.archive.rows
+    rows = space.exchanged(Designs(front[[pick.row for pick in opened.picks]], space.names))[0].rows
+    return rows[homogeneous(space, rows)]
 
 
 def _leading(kinds: np.ndarray, points: FloatArray) -> IntArray:

@@ -1,20 +1,16 @@
 """The page: all cards in the order in which an argument is made, in one file that needs nothing else."""
 
-import json
 from collections.abc import Callable
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from jinja2 import Environment
-from plotly.offline import get_plotlyjs
 
 from dse.insight.report import designs, markup
 from dse.insight.report.card import Card
 from dse.insight.report.cards import verdict
+from dse.insight.report.frame import Heading, Placed, framed, written
 from dse.insight.report.scene import Scene
 from dse.insight.runs import Opened
-from dse.search.runs.run import write_atomic
 
 NAME = "report.html"
 """File in the folder of a run."""
@@ -60,39 +56,17 @@ ENTRIES = (
 """Cards in their order."""
 
 
-class Placed(NamedTuple):
-    """A card with its width on the page."""
-
-    card: Card
-    width: str
-
-
 def write(opened: Opened, out: Path | None = None) -> Path:
     """Write the page of a run; into its folder where no file is named."""
-    path = out or opened.run.folder / NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, html(opened).encode())
-    return path
+    return written(html(opened), out or opened.run.folder / NAME)
 
 
 def html(opened: Opened) -> str:
     """Page of a run."""
     scene = Scene(opened)
     placed = [Placed(card, entry.width) for entry in ENTRIES if (card := made(scene, entry)) is not None]
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_file("page.html"))
-    return page.render(
-        name=opened.problem.name,
-        question=opened.problem.question,
-        note=scene.note,
-        badges=verdict.badges(scene),
-        placed=placed,
-        style=_file("page.css"),
-        library=get_plotlyjs(),
-        script=_file("page.js"),
-        state=_json(_state(scene, [item.card for item in placed])),
-        figures=[(key, _figure(figure)) for item in placed for key, figure in item.card.figures.items()],
-        slots={key for item in placed for key in item.card.figures if f'data-figure="{key}"' in item.card.html},
-    )
+    heading = Heading(opened.problem.name, opened.problem.question, scene.note, verdict.badges(scene))
+    return framed(heading, placed, _state(scene, [item.card for item in placed]))
 
 
 def made(scene: Scene, entry: Entry) -> Card | None:
@@ -123,28 +97,3 @@ def _state(scene: Scene, cards: list[Card]) -> dict[str, Any]:
     return {"study": scene.opened.problem.name, "designs": table} | {
         card.key: card.state for card in cards if card.state
     }
-
-
-def _figure(figure: Any) -> str:
-    """JSON of a figure; what hovers over the front is in the page's table of designs already."""
-    for trace in figure.data:
-        if isinstance(trace.meta, dict) and trace.meta.get("role") == "front":
-            trace.text = None
-    return _safe(str(figure.to_json()))
-
-
-def _json(content: Any) -> str:
-    return _safe(json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=_plain))
-
-
-def _safe(text: str) -> str:
-    """JSON that no HTML parser can leave: in a string, these characters may be written as escapes."""
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _file(name: str) -> str:
-    return (resources.files("dse.insight.report") / name).read_text(encoding="utf-8")
