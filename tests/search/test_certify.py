@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from dse.cli import app
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
+from dse.insight.runs import open_run
 from dse.search.archive import gather
 from dse.search.ask import ask
 from dse.search.bounds.boxes import products
@@ -160,6 +161,14 @@ def test_certificate_lies_in_the_run_folder_and_speaks_of_its_front(folder):
     now = load_epoch(folder).archive.scores
     assert stated(folder, now) == made.sentence()
     assert stated(folder, now + 0.1) is None
+
+
+def test_certificate_is_quoted_where_only_tables_were_kept(folder, tmp_path):
+    made = certified(folder, Effort(0.0, 1e-9))
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("archive*", "study*", ".lock"))
+    opened = open_run(str(copy), tmp_path)
+    assert stated(copy, opened.front.archive.scores) == made.sentence()
 
 
 def test_enumerated_front_needs_no_time(folder):

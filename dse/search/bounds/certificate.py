@@ -164,7 +164,7 @@ def stated(folder: Path, now: FloatArray) -> str | None:
     """Sentence of the certificate of a run whose front has these scores; None without one for this front."""
     try:
         found = json.loads((folder / CERTIFICATE).read_text(encoding="utf-8"))
-        return str(found["sentence"]) if found["of"] == identity(now) else None
+        return str(found["sentence"]) if identity(now) in found["of"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,6 +1,5 @@
 """Certificates of runs on disk: the front is scored again before anything is proved about it."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +12,17 @@ from dse.facts.problem import load
 from dse.search import pareto
 from dse.search.archive import gather
 from dse.search.ask import ask
-from dse.search.axes import Choice, Designs, Rows
+from dse.search.axes import Designs, Rows
 from dse.search.bounds import certify
 from dse.search.bounds.certificate import CERTIFICATE, Certificate, Step, identity
 from dse.search.bounds.certify import Effort
 from dse.search.bounds.crew import Clock, Crew
 from dse.search.bounds.yardstick import margins
-from dse.search.frontier import INERT, shown
+from dse.search.frontier import shown
 from dse.search.metrics import Metrics, scores, stack
 from dse.search.question import Question
 from dse.search.runs import run
+from dse.search.runs.listed import listed_archive
 from dse.search.runs.manifest import catalog_hash
 
 MOST_DESIGNS = 400
@@ -66,7 +66,7 @@ def certified(folder: Path, effort: Effort) -> Certificate:
         made = _enumerated(question, len(front), effort) if whole else certify.certify(question, front, effort)
     except (ValueError, OverflowError) as error:
         raise run.refused(folder, f"this study has no bounds: {error}") from error
-    run.write_json(folder / CERTIFICATE, made.json() | {"of": identity(stored.scores)})
+    run.write_json(folder / CERTIFICATE, made.json() | {"of": _identities(folder, question, stored)})
     return made
 
 
@@ -93,36 +93,14 @@ def _front(folder: Path, question: Question) -> Stored:
         return (
             Stored(archive.rows, archive.scores) if archive.feasible else Stored(archive.rows[:0], archive.scores[:0])
         )
-    return _listed(folder, question)
+    archive = listed_archive(folder, question)[0]
+    return Stored(archive.rows, archive.scores)
 
 
-def _listed(folder: Path, question: Question) -> Stored:
-    try:
-        lines = list(csv.DictReader((folder / run.FRONT).read_text(encoding="utf-8").splitlines()))
-    except OSError:
-        raise run.refused(folder, f"no {run.ARCHIVE} and no {run.FRONT}: there is no front to certify") from None
-    named = [{name.split(" [")[0]: text for name, text in line.items() if name} for line in lines]
-    columns = {
-        goal.name: np.array([float(line[goal.name]) for line in named]) * shown(goal.unit)[1] for goal in question.goals
-    }
-    count = len(named)
-    table = Metrics(np.arange(count), columns, {}, np.zeros(count))
-    return Stored(
-        question.space.encode(*(_choices(question, line) for line in named)).rows, scores(table, question.goals)
-    )
-
-
-def _choices(question: Question, line: dict[str, str]) -> dict[str, Choice]:
-    """Lever -> choice of one line of a table, whose numbers are rounded."""
-    made: dict[str, Choice] = {}
-    for axis in question.space.axes:
-        text = line.get(axis.name, INERT)
-        if text != INERT and axis.ordered:
-            number = float(text) * shown(question.unit(axis.name))[1]
-            made[axis.name] = min(axis.choices, key=lambda choice: abs(float(choice) - number))
-        elif text != INERT:
-            made[axis.name] = text
-    return made
+def _identities(folder: Path, question: Question, stored: Stored) -> list[str]:
+    """Names of the front that a certificate speaks about: of the whole, and of the rows that its table lists."""
+    listed = listed_archive(folder, question)[0].scores if (folder / run.FRONT).exists() else stored.scores
+    return [identity(stored.scores), identity(listed)]
 
 
 def _thinned(front: Stored, question: Question) -> Designs:
