@@ -109,7 +109,7 @@ def order_wait(
     """
     times, count = passes
     beyond = np.maximum((1 - 1 / stages)[:, None] * times - own[:, None], 0.0)
-    return np.asarray(rate / 2 * (beyond**2 @ count))
+    return np.asarray(rate / 2 * np.einsum("ij,j->i", beyond * beyond, count))
 
 
 def pass_response(stages: FloatArray, beyond: FloatArray | float, utilisation: FloatArray | float) -> FloatArray:

@@ -98,7 +98,8 @@ def run(evaluator: Evaluator, designs: Designs) -> Counts:
     for first in range(0, len(designs), BLOCK):
         rows += len(evaluator(designs.take(slice(first, first + BLOCK))))
     seconds, cpu = time.perf_counter() - begun, time.process_time() - used
-    tables = len(evaluator.plan._prefill) + len(evaluator.plan._decode)
+    plan = evaluator.plan
+    tables = sum(len(shelf) for store in (plan._prefill, plan._decode) for shelf in store.values())
     return Counts(len(designs), seconds, cpu, 0, 0, rows, tables)
 
 
@@ -157,7 +158,8 @@ def peak(designs: int) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     run(_worker[0], sample(_worker[0], designs, SEED, False))
     plan = _worker[0].plan
-    tables = sum(bytes_of(store) for store in (plan._prefill, plan._decode, plan._asked, plan._alone))
+    shelves = [shelf.rows for store in (plan._prefill, plan._decode) for shelf in store.values()]
+    tables = sum(bytes_of(store) for store in (*shelves, plan._asked, plan._alone))
     return {"start": before, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, "tables": tables / 1e6}
 
 
@@ -170,7 +172,7 @@ def bytes_of(item: Any) -> int:
 
 
 PARTS = {
-    "tables": ("plan.prefill", "plan.decode"),
+    "tables": ("plan.prefill_tables", "plan.decode_tables"),
     "levers to columns": ("block.block",),
     "rows and pairs": ("classes.pairing",),
     "cost, energy, slacks": ("screening.drafted",),

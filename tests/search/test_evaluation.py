@@ -176,7 +176,7 @@ def test_no_row_of_a_design_is_beaten_by_another_in_cost_energy_and_latency():
 def unpruned(study: Problem) -> Metrics:
     """Scores with tables that keep every undominated mapping, so that their resolution does not blur comparisons."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dse.search.scoring.phases.RESOLUTION", 1e-6)
+        patch.setattr("dse.search.scoring.tables.RESOLUTION", 1e-6)
         return evaluate(study, designs())
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from dse.facts.problem import load
 from dse.physics import demand
 from dse.search.scoring import mappings, passes, phases
-from dse.search.scoring.phases import RESOLUTION, Decoding, Site, decode_table, prefill_table, timed
+from dse.search.scoring.phases import Decoding, Site, timed
 from dse.search.scoring.plan import Plan, TableKey
+from dse.search.scoring.tables import RESOLUTION, decode_table, prefill_table
 
 STUDY = Path(__file__).parents[1] / "studies" / "small.yaml"
 DEVICES = ("h100_sxm", "mi300x")

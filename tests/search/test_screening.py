@@ -15,9 +15,10 @@ from dse.search.ask import ask
 from dse.search.scoring import block as blocks
 from dse.search.scoring import classes, combine, mappings, screening, tails, waits
 from dse.search.scoring.keeping import kept
-from dse.search.scoring.phases import Decoding, decode_table, prefill_table
+from dse.search.scoring.phases import Decoding
 from dse.search.scoring.plan import Plan, TableKey
 from dse.search.scoring.points import evaluate_points
+from dse.search.scoring.tables import decode_table, prefill_table
 
 STUDIES = Path(__file__).parents[1] / "studies"
 STUDY, OFFLOAD = STUDIES / "small.yaml", STUDIES / "offload.yaml"

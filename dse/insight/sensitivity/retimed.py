@@ -69,8 +69,6 @@ def prefill_rows(site: Site, asked: Asked, load: Load) -> PrefillTable:
         work_area=occupied * per_area,
         weights_bytes=asked.weights_bytes,
         kv_bytes=asked.kv_bytes,
-        network_share=cached.network / cached.seconds,
-        memory_share=cached.memory / cached.seconds,
     )
 
 
@@ -91,10 +89,6 @@ def decode_rows(site: Site, asked: Asked, load: Load, how: Decoding) -> DecodeTa
         weights_bytes=asked.weights_bytes,
         kv_bytes=asked.kv_bytes,
         request_bytes=asked.kv_bytes * load.decode_context,
-        compute=full.compute,
-        memory=full.memory,
-        network=full.network,
-        overhead=full.overhead,
         attention_share=full.group_seconds[ATTENTION] / full.seconds,
         append_pass=append.seconds,
         append_per_token=per_token,

@@ -8,10 +8,11 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.physics import serving
 from dse.search.scoring.block import Block
 from dse.search.scoring.offload import offloaded
-from dse.search.scoring.phases import DecodeTable, PrefillTable, Table, stacked
+from dse.search.scoring.phases import DecodeTable, PrefillTable, Table
 from dse.search.scoring.plan import Plan, TableKey
 from dse.search.scoring.points import PointColumns, evaluate_points
 from dse.search.scoring.rows import Rows, gathered, paired, undominated
+from dse.search.scoring.shelf import Shelf
 from dse.search.scoring.sides import HOME, DecodeSide, Pool, PrefillSide, Setting
 from dse.search.scoring.techniques import KERNEL, KV, SUMS, kv_coding
 
@@ -40,7 +41,7 @@ class ClassPoints(NamedTuple):
 
 
 class Store(NamedTuple, Generic[Table]):
-    """The tables that a block uses, stacked, and which of them each design and option names."""
+    """Tables below each other, and which of them each design and option of a block names."""
 
     rows: Table
     table: IntArray
@@ -81,9 +82,9 @@ class Pairing(NamedTuple):
 def pairing(plan: Plan, block: Block, agent: int) -> Pairing:
     """Every serving point of one class that is worth scoring on the designs of a block."""
     keys, named = _keys(plan, block, agent, "prefill")
-    prefill_store = _stored([plan.prefill(key) for key in keys], named)
+    prefill_store = _stored(*plan.prefill_tables(agent, keys), named)
     keys, named = _keys(plan, block, agent, "decode")
-    decode_store = _stored([plan.decode(key) for key in keys], named)
+    decode_store = _stored(*plan.decode_tables(agent, keys), named)
     prefill = _prefill_rows(plan, block, agent, prefill_store)
     decode = _decode_rows(plan, block, agent, decode_store)
     pairs = paired(prefill, decode, len(block))
@@ -172,8 +173,8 @@ def _keys(plan: Plan, block: Block, agent: int, phase: str) -> tuple[list[TableK
     return keys, table
 
 
-def _stored(tables: list[Table], table: IntArray) -> Store[Table]:
-    return Store(stacked(tables), table, np.asarray([item.grid.size.size for item in tables]))
+def _stored(shelf: Shelf[TableKey, Table], places: IntArray, named: IntArray) -> Store[Table]:
+    return Store(shelf.rows, np.where(named >= 0, places[named], -1), shelf.sizes)
 
 
 def _prefill_rows(plan: Plan, block: Block, agent: int, store: Store[PrefillTable]) -> Rows:

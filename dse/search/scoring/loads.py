@@ -64,13 +64,13 @@ def in_passes(load: Load, grid: Grid, short: FloatArray, service: FloatArray) ->
     fresh, weight = load.prompts
     sizes, place = np.unique(chunk, return_inverse=True)
     cut = np.minimum(sizes[:, None], fresh)
-    first = cut @ weight
-    size = ((cut**2 @ weight) / first)[place]
-    order = np.empty(chunk.shape)
+    first = _mean(cut, weight)
+    size = (_mean(cut * cut, weight) / first)[place]
+    order = np.zeros(chunk.shape)
     for index, most in enumerate(sizes):
-        rows = np.flatnonzero(place == index)
+        rows = np.flatnonzero((place == index) & (grid.pp > 1))
         times = floor[rows, None] + slope[rows, None] * cut[index]
-        own, count = times @ weight, weight * np.maximum(fresh / most, 1.0)
+        own, count = _mean(times, weight), weight * np.maximum(fresh / most, 1.0)
         order[rows] = gated.order_wait((times, count), own, stages[rows], rate[rows] / load.fresh)
     anywhere, pinned = gated.pass_wait(floor, slope, stages, rate, load.fresh, size, chunk)
     anywhere = anywhere + order
@@ -81,4 +81,9 @@ def beyond(load: Load, chunk: FloatArray) -> FloatArray:
     """Share of the fresh tokens that lie beyond the first chunk of their prompt [1]."""
     fresh, weight = load.prompts
     sizes, place = np.unique(chunk, return_inverse=True)
-    return np.asarray((1 - np.minimum(sizes[:, None], fresh) @ weight / (fresh @ weight))[place])
+    return np.asarray((1 - _mean(np.minimum(sizes[:, None], fresh), weight) / (fresh @ weight))[place])
+
+
+def _mean(values: FloatArray, weight: FloatArray) -> FloatArray:
+    """Weighted sum of each row (n, k), the same in whatever company the row comes."""
+    return np.asarray(np.einsum("ij,j->i", values, weight))

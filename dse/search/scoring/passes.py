@@ -1,7 +1,8 @@
 """From facts to the arguments of physics: a model's shape, a device's supply, the paths of an instance's messages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,7 +115,8 @@ class Network:
     coefficients: Coefficients
     rates: FloatArray
     """(t,) bandwidth of each tier, one direction per device [B/s]."""
-    _tables: dict[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict, compare=False, repr=False)
+    _tables: dict[str, FloatArray] = field(default_factory=dict, compare=False, repr=False)
+    """Collectives by their members, shared by networks of one wiring."""
 
     @property
     def devices(self) -> int:
@@ -131,58 +133,94 @@ class Network:
         """Bandwidth from prefill to decode devices that share the topology, per device [B/s]."""
         return float(flow_bandwidth(self.coefficients.transfer, self.rates))
 
-    def path(self, op: str, members: IntArray) -> Path:
-        """Path of one collective for every group size.
+    def links(self, grid: Grid, experts_per_token: int) -> Links:
+        """Paths of every message of an instance, per mapping."""
+        return links([self], [grid.size.size], grid, experts_per_token)
 
-        Coefficients count the gathered whole as the message of an all-gather, work counts the piece of one member.
-        """
-        if not (members > 1).any():
-            still = np.zeros(members.shape)
-            return Path(still, still, still, np.ones(members.shape))
-        steps, traffic = self._by_members(op)
-        at = np.minimum(members, steps.shape[-1] - 1)
-        latency, rates = self.coefficients.hop_latency, np.asarray(self.rates)
-        if steps.ndim > 1:
-            latency, rates = latency[:, None], rates[:, None]
-        sent = traffic[..., at]
-        return Path(steps[..., at], sent * members if op == "all_gather" else sent, latency, rates)
-
-    def _by_members(self, op: str) -> tuple[FloatArray, FloatArray]:
-        """Steps and traffic of a collective over 0, 1, 2, ... members, (t, g), or (g,) for a single tier.
-
-        The last column is for all larger groups.
-        """
+    def by_members(self, op: str) -> FloatArray:
+        """Steps and traffic of a collective over 0, 1, 2, ... members, (2, t, g); the last for all larger groups."""
         found = self._tables.get(op)
         if found is None:
             known, operation = self.coefficients, self.coefficients.ops.index(op)
             members = np.arange(int(known.sizes[-1]) + 1)
             index = np.minimum(group_index(known.sizes, members), known.sizes.size - 1)
-            steps, traffic = (
-                (column[operation][index] * (members > 1)[:, None]).T for column in (known.steps, known.traffic)
-            )
-            found = (steps[0], traffic[0]) if len(steps) == 1 else (steps.copy(), traffic.copy())
+            columns = np.stack([known.steps[operation], known.traffic[operation]])[:, index]
+            found = np.moveaxis(columns * (members > 1)[:, None], 1, 2)
             self._tables[op] = found
         return found
 
-    def links(self, grid: Grid, experts_per_token: int) -> Links:
-        """Paths of every message of an instance, per mapping."""
-        reduction = self.path("all_reduce", grid.tp)
-        traffic = reduction.traffic if reduction.traffic.ndim == 1 else reduction.traffic.sum(axis=0)
-        exchange = self.path("all_to_all", grid.ep)
-        return Links(
-            all_reduce=reduction,
-            direct=self.path("all_reduce_direct", grid.tp),
-            all_gather=self.path("all_gather", grid.tp),
-            expert_gather=self.path("all_gather", grid.tp * grid.attention_dp),
-            exchange=exchange,
-            context=self.path("all_gather", grid.cp),
-            p2p=self.path("p2p", grid.pp),
-            copies=self._copies(exchange, grid.ep, max(experts_per_token, 1)),
-            expert_ranks=grid.ep.astype(float),
-            reduced_in_network=((traffic > 0) & (traffic <= 1) & (grid.tp > 2)).astype(float),
+
+def links(networks: Sequence[Network], counts: Sequence[int] | IntArray, grid: Grid, experts_per_token: int) -> Links:
+    """Paths of every message of instances on several networks of as many tiers, whose rows follow one another."""
+    joint = _Joint.of(networks, np.asarray(counts))
+    reduction = joint.path("all_reduce", grid.tp)
+    traffic = reduction.traffic if reduction.traffic.ndim == 1 else reduction.traffic.sum(axis=0)
+    exchange = joint.path("all_to_all", grid.ep)
+    return Links(
+        all_reduce=reduction,
+        direct=joint.path("all_reduce_direct", grid.tp),
+        all_gather=joint.path("all_gather", grid.tp),
+        expert_gather=joint.path("all_gather", grid.tp * grid.attention_dp),
+        exchange=exchange,
+        context=joint.path("all_gather", grid.cp),
+        p2p=joint.path("p2p", grid.pp),
+        copies=joint.copies(exchange, grid.ep, max(experts_per_token, 1)),
+        expert_ranks=grid.ep.astype(float),
+        reduced_in_network=((traffic > 0) & (traffic <= 1) & (grid.tp > 2)).astype(float),
+    )
+
+
+class _Joint(NamedTuple):
+    """Networks of as many tiers, one row for each row of their grids below each other."""
+
+    distinct: tuple[Network, ...]
+    """One network of each wiring."""
+    wiring: IntArray
+    """(n,) place of each row's wiring."""
+    latency: FloatArray
+    """(t, n), or (n,) for a single tier [s]."""
+    rates: FloatArray
+    """The same [B/s]."""
+    domain: IntArray
+    """(n,) devices of a scale-up domain."""
+
+    @classmethod
+    def of(cls, networks: Sequence[Network], counts: IntArray) -> "_Joint":
+        """Networks with so many rows each."""
+        distinct = {id(item._tables): item for item in networks}
+        place = {own: number for number, own in enumerate(distinct)}
+        latency, rates = (
+            np.repeat(np.stack(columns, axis=-1), counts, axis=-1)
+            for columns in zip(*((item.coefficients.hop_latency, item.rates) for item in networks), strict=True)
+        )
+        single = len(latency) == 1
+        return cls(
+            tuple(distinct.values()),
+            np.repeat([place[id(item._tables)] for item in networks], counts),
+            latency[0] if single else latency,
+            rates[0] if single else rates,
+            np.repeat([item.domain for item in networks], counts),
         )
 
-    def _copies(self, exchange: Path, ranks: IntArray, experts_per_token: int) -> FloatArray:
+    def path(self, op: str, members: IntArray) -> Path:
+        """Path of one collective for every group size.
+
+        Coefficients count the gathered whole as the message of an all-gather, work counts the piece of one member.
+        """
+        most = int(members.max(initial=0))
+        if most <= 1:
+            still = np.zeros(members.shape)
+            return Path(still, still, still, np.ones(members.shape))
+        tables = [item.by_members(op) for item in self.distinct]
+        width = min(most + 1, max(table.shape[-1] for table in tables))
+        every = np.arange(width)
+        joint = np.concatenate([table[..., np.minimum(every, table.shape[-1] - 1)] for table in tables], axis=-1)
+        steps, sent = joint.take(self.wiring * width + np.minimum(members, width - 1), axis=-1)
+        if len(steps) == 1:
+            steps, sent = steps[0], sent[0]
+        return Path(steps, sent * members if op == "all_gather" else sent, self.latency, self.rates)
+
+    def copies(self, exchange: Path, ranks: IntArray, experts_per_token: int) -> FloatArray:
         """Copies of a token that dispatch sends: one per expert inside a domain, one per domain beyond it."""
         inside = np.full(ranks.shape, float(experts_per_token))
         if exchange.steps.ndim == 1:

@@ -1,8 +1,8 @@
-"""Everything an evaluation needs of a problem, looked up once: classes, fleet, networks, phase phases."""
+"""Everything an evaluation needs of a problem, looked up once: classes, fleet, networks, phase tables."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +22,9 @@ from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
 from dse.physics.work import ledger
 from dse.search.fidelity.constants import constants
-from dse.search.scoring import mappings, passes, phases, supply, techniques
+from dse.search.scoring import mappings, passes, phases, supply, tables, techniques
 from dse.search.scoring.loads import Load
+from dse.search.scoring.shelf import Shelf
 from dse.search.scoring.sides import ClassShape, Operation
 
 FIRST_COME = "fcfs"
@@ -59,6 +60,10 @@ class TableKey(NamedTuple):
     attention_kernel: str = FUSED
 
 
+Prefills = Shelf[TableKey, phases.PrefillTable]
+Decodes = Shelf[TableKey, phases.DecodeTable]
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """A problem with its look-ups; tables are made when first used and kept."""
@@ -69,11 +74,13 @@ class Plan:
     classes: tuple[ClassPlan, ...]
     operation: Operation
     calibration: Calibration
-    _prefill: dict[TableKey, phases.PrefillTable] = field(default_factory=dict)
-    _decode: dict[TableKey, phases.DecodeTable] = field(default_factory=dict)
+    _prefill: dict[int, Prefills] = field(default_factory=dict)
+    _decode: dict[int, Decodes] = field(default_factory=dict)
     _asked: dict[tuple[str | int, ...], phases.Asked] = field(default_factory=dict)
     _alone: dict[tuple[str | int, ...], phases.Alone] = field(default_factory=dict)
     _networks: dict[tuple[str, str, float], passes.Network] = field(default_factory=dict)
+    _wirings: dict[int, passes.Network] = field(default_factory=dict)
+    _sites: dict[tuple[str | int, ...], phases.Site] = field(default_factory=dict)
     _lit: dict[str, BoolArray] = field(default_factory=dict)
     _kv_tokens: dict[tuple[int, str], float] = field(default_factory=dict)
 
@@ -137,7 +144,9 @@ class Plan:
             "scale_out": part.scale_out.bandwidth if part.scale_out else 1.0,
             "optical": max(optical_bandwidth, 1.0),
         }
-        return passes.network(self.coefficients(device, topology), rates)
+        coefficients = self.coefficients(device, topology)
+        own = passes.network(coefficients, rates)
+        return replace(self._wirings.setdefault(id(coefficients), own), rates=own.rates)
 
     def kv_token(self, agent: int, kv_dtype: str) -> float:
         """KV of one token of a class's mean context, not sharded [B/tok]."""
@@ -148,42 +157,59 @@ class Plan:
 
     def prefill(self, key: TableKey) -> phases.PrefillTable:
         """Prefill table, made at the first call."""
-        if key not in self._prefill:
-            load, chunks, site = self.classes[key.agent].load, self.problem.serving.chunk_tokens, self.site(key)
-
-            def asked() -> phases.Asked:
-                return phases.prefill_asked(site.shape, site.precision, self._widest(), load, chunks)
-
-            self._prefill[key] = phases.prefill_table(site, load, chunks, self._timed("prefill", key, site, asked))
-        return self._prefill[key]
+        shelf, (place,) = self.prefill_tables(key.agent, [key])
+        return shelf.table(int(place))
 
     def decode(self, key: TableKey) -> phases.DecodeTable:
         """Decode table, made at the first call."""
-        if key not in self._decode:
-            settings, draft = self.problem.serving, float(key.draft_length)
-            gain = float(serving.speculative_gain(np.asarray(draft), settings.acceptance)) / (
-                1 + draft * settings.draft_cost
-            )
-            how = phases.Decoding(
-                tuple(mappings.powers_of_two(settings.max_batch)), draft, gain, key.attention_elsewhere
-            )
-            load, site = self.classes[key.agent].load, self.site(key)
+        shelf, (place,) = self.decode_tables(key.agent, [key])
+        return shelf.table(int(place))
 
-            def asked() -> phases.Asked:
-                return phases.decode_asked(site.shape, site.precision, self._widest(), load, how)
+    def prefill_tables(self, agent: int, keys: Sequence[TableKey]) -> tuple[Prefills, IntArray]:
+        """All prefill tables of a class so far, and the places of these among them; missing ones are made together."""
+        shelf = self._prefill.setdefault(agent, Prefills(phases.PrefillTable))
+        missing = shelf.missing(keys)
+        if missing:
+            load, chunks = self.classes[agent].load, self.problem.serving.chunk_tokens
 
-            self._decode[key] = phases.decode_table(site, load, how, self._timed("decode", key, site, asked))
-        return self._decode[key]
+            def asked(site: phases.Site) -> phases.Asked:
+                return phases.prefill_asked(site.shape, site.precision, self._widest(), load, chunks)
 
-    def _timed(self, phase: str, key: TableKey, site: phases.Site, asked: Callable[[], phases.Asked]) -> phases.Alone:
-        """Passes of a device type but for their messages, made at the first call: all topologies share them."""
+            orders = [self._order("prefill", key, asked) for key in missing]
+            shelf.put(missing, tables.prefill_tables(load, orders))
+        return shelf, shelf.places(keys)
+
+    def decode_tables(self, agent: int, keys: Sequence[TableKey]) -> tuple[Decodes, IntArray]:
+        """The same of decode."""
+        shelf = self._decode.setdefault(agent, Decodes(phases.DecodeTable))
+        missing = shelf.missing(keys)
+        for draft, elsewhere in sorted({(key.draft_length, key.attention_elsewhere) for key in missing}):
+            own = [key for key in missing if (key.draft_length, key.attention_elsewhere) == (draft, elsewhere)]
+            load, how = self.classes[agent].load, self._decoding(draft, elsewhere)
+
+            def asked(site: phases.Site, how: phases.Decoding = how) -> phases.Asked:
+                return phases.decode_asked(site.shape, site.precision, self._widest(), self.classes[agent].load, how)
+
+            shelf.put(own, tables.decode_tables(load, how, [self._order("decode", key, asked) for key in own]))
+        return shelf, shelf.places(keys)
+
+    def _decoding(self, draft_length: int, elsewhere: bool) -> phases.Decoding:
+        """How decode runs with a draft of so many tokens."""
+        settings, draft = self.problem.serving, float(draft_length)
+        gained = float(serving.speculative_gain(np.asarray(draft), settings.acceptance))
+        gain = gained / (1 + draft * settings.draft_cost)
+        return phases.Decoding(tuple(mappings.powers_of_two(settings.max_batch)), draft, gain, elsewhere)
+
+    def _order(self, phase: str, key: TableKey, asked: Callable[[phases.Site], phases.Asked]) -> tables.Order:
+        """What a table is made from; passes of a device type but for their messages are shared by all topologies."""
+        site = self.site(key)
         wanted = (phase, key.agent, key.weight_dtype, key.kv_dtype, key.draft_length, key.attention_kernel)
         if wanted not in self._asked:
-            self._asked[wanted] = asked()
+            self._asked[wanted] = asked(site)
         held = (*wanted, key.device)
         if held not in self._alone:
             self._alone[held] = phases.alone(self._asked[wanted], site.supply, site.calibration)
-        return self._alone[held]
+        return tables.Order(site, self._asked[wanted], self._alone[held])
 
     def _widest(self) -> mappings.Reach:
         """Reach of which that of every interconnect is a part."""
@@ -193,6 +219,15 @@ class Plan:
 
     def site(self, key: TableKey) -> phases.Site:
         """Device, model, formats and interconnect of a table."""
+        known = (*key[:2], *key[4:6], *key[8:])
+        if known not in self._sites:
+            self._sites[known] = self._site(key)
+        network = self.network(key.device, key.topology, key.optical_bandwidth)
+        devices = min(network.devices, self.problem.serving.max_instance_devices)
+        reach = self._widest()._replace(domain=network.domain, devices=devices)
+        return self._sites[known]._replace(paths=network, reach=reach)
+
+    def _site(self, key: TableKey) -> phases.Site:
         device, plan, settings = self.problem.devices[key.device], self.classes[key.agent], self.problem.serving
         assert device.memory is not None
         row = self.devices.index(key.device)
@@ -203,21 +238,14 @@ class Plan:
             float(self.fleet.capacity[row]), min(float(self.fleet.capacity_limit[row]), device.memory.capacity * scale)
         )
         weight, expert = passes.formats(plan.agent.model, key.weight_dtype)
-        network = self.network(key.device, key.topology, key.optical_bandwidth)
-        reach = mappings.Reach(
-            network.domain,
-            min(network.devices, settings.max_instance_devices),
-            settings.tensor_parallel,
-            settings.pipeline_parallel,
-        )
         return phases.Site(
             plan.model,
             passes.precision(weight, expert, key.kv_dtype, techniques.score_width(self.problem, key.attention_kernel)),
             passes.supply(device, weight, expert, key.kv_dtype),
-            network,
+            self.network(key.device, key.topology, key.optical_bandwidth),
             largest * settings.memory_utilisation - settings.runtime_reserve - settings.activation_reserve,
             techniques.constants(self.problem, self.calibration, key.activation_compression, key.attention_kernel),
-            reach,
+            self._widest(),
         )
 
 
