@@ -12,13 +12,14 @@ from dse.search.axes import Designs
 from dse.search.course import joined
 from dse.search.crews.workers import SMALLEST_BLOCK, Crew, cores, crew
 from dse.search.engines import registry
-from dse.search.engines.proposals import Feedback, Proposal, Start, unseen
+from dse.search.engines.proposals import Feedback, Proposal, Start
+from dse.search.engines.seen import Seen
 from dse.search.question import Question
 from dse.search.runs import lock, run, sample
 from dse.search.runs.run import Run
-from dse.search.session import Options, Session, closed, note_reference, opened, save
+from dse.search.session import Options, Session, closed, note, opened, save
 
-SAMPLE = 256
+SAMPLE = 64
 """Designs that every search begins with: they set the reference point, and start the engines that learn."""
 
 SAMPLE_FOR_SAMPLERS = 32
@@ -120,15 +121,18 @@ def _start(session: Session, alone: Crew) -> sample.Begun:
     feedback = Feedback(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     course.sample_done(feedback)
     session.manifest["sample"] = done
-    begun = sample.Begun(_warmed(session, Start(space, seed, designs.take(slice(0, done)), feedback), alone), pace)
-    sample.save(session.folder, begun)
-    return begun
+    start = _warmed(
+        session, Start(space, seed, designs.take(slice(0, done)), feedback, session.question.generation), alone
+    )
+    session.begun = sample.Begun(start, pace)
+    return session.begun
 
 
 def _recalled(session: Session, designs: Designs, alone: Crew) -> sample.Begun:
     """Sample of the first part of a resumed run; one that was lost is scored again, without being counted."""
     space, seed = session.question.space, int(session.manifest["seed"])
-    bare = Start(space, seed, designs, Feedback(np.zeros((0, 1)), np.zeros(0), np.zeros(0, dtype=np.int64)))
+    nothing = Feedback(np.zeros((0, 1)), np.zeros(0), np.zeros(0, dtype=np.int64))
+    bare = Start(space, seed, designs, nothing, session.question.generation)
     kept = sample.load(session.folder, bare)
     if kept is not None:
         return kept
@@ -145,7 +149,8 @@ def _warmed(session: Session, start: Start, alone: Crew) -> Start:
         return start
     course, names = session.course, start.space.names
     rows = np.array(noted["rows"], dtype=np.int16).reshape(-1, len(names))
-    fresh = unseen(Designs(rows, names), set(start.designs.identities()))
+    found = Designs(rows, names)
+    fresh = found.take(Seen(start.designs.rows).missing(found))
     if session.epoch is None:
         fresh = fresh.take(slice(0, int(min(len(fresh), course.plan.budget.evaluations - course.evaluations))))
     if not len(fresh):
@@ -153,10 +158,10 @@ def _warmed(session: Session, start: Start, alone: Crew) -> Start:
     parts = list(alone.score(fresh))
     if session.epoch is None:
         course.keep(parts)
-    found = joined(parts)
-    pairs = zip(start.feedback, found._replace(design=found.design + len(start.designs)), strict=True)
+    scored = joined(parts)
+    pairs = zip(start.feedback, scored._replace(design=scored.design + len(start.designs)), strict=True)
     designs = Designs(np.concatenate([start.designs.rows, fresh.rows]), names)
-    return Start(start.space, start.seed, designs, Feedback(*(np.concatenate(pair) for pair in pairs)))
+    return replace(start, designs=designs, feedback=Feedback(*(np.concatenate(pair) for pair in pairs)))
 
 
 def _choice(session: Session, pace: float) -> registry.Choice:
@@ -180,14 +185,7 @@ def _note(session: Session, choice: registry.Choice, start: Start) -> None:
     basis = f"worst feasible value of each objective in a seeded sample of {count} designs"
     if not (start.feedback.violation[start.feedback.design < count] <= 0).any():
         basis = "worst feasible value of each objective in the first blocks with a feasible design"
-    session.manifest |= {
-        "sampler": choice.name,
-        "reason": choice.reason,
-        "sample": count,
-        "reference_basis": basis,
-    }
-    note_reference(session)
-    run.write_json(session.folder / run.MANIFEST, session.manifest)
+    note(session, {"sampler": choice.name, "reason": choice.reason, "sample": count, "reference_basis": basis})
 
 
 def _follow(session: Session, proposals: Generator[Proposal, Feedback, None], hired: Crew) -> bool:

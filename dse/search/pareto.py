@@ -1,6 +1,7 @@
 """Fronts, hypervolume, boxes and knees of points in decades, less being better (see `metrics.scores`)."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import moocore  # type: ignore[import-untyped]
 import numpy as np
@@ -9,6 +10,10 @@ from dse.arrays import BoolArray, FloatArray, IntArray
 
 DECIMALS = 9
 """Two scores that agree to 1e-9 decades (2.3e-9 of the value) are a tie, not a trade-off."""
+
+
+PAIRS = 32_768
+"""Pairs of points that are compared at once: they fit a cache."""
 
 
 def rounded(points: FloatArray) -> FloatArray:
@@ -25,6 +30,17 @@ def nondominated(points: FloatArray) -> BoolArray:
     if len(points) == 0:
         return np.zeros(0, dtype=np.bool_)
     return np.asarray(moocore.is_nondominated(rounded(points), keep_weakly=True), dtype=np.bool_)
+
+
+def ranks(points: FloatArray) -> IntArray:
+    """(m,) number of fronts to take away before each point is in the front; ties share one.
+
+    >>> ranks(np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])).tolist()
+    [0, 0, 1, 0]
+    """
+    if len(points) == 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.asarray(moocore.pareto_rank(rounded(points)), dtype=np.int64)
 
 
 def front(points: FloatArray, keys: IntArray) -> IntArray:
@@ -99,7 +115,7 @@ def representatives(points: FloatArray, epsilon: float) -> IntArray:
 def crowding(points: FloatArray, layers: IntArray) -> FloatArray:
     """(m,) room around each point within its layer, as share of the layer's spread; 2 per extreme."""
     room = np.zeros(len(points))
-    for column in points.T:
+    for column in points.T if len(points) else ():
         order = np.lexsort([column, layers])
         value, layer = column[order], layers[order]
         edge = np.flatnonzero(np.diff(layer)) + 1
@@ -122,12 +138,11 @@ def shortfall(points: FloatArray, truth: FloatArray) -> FloatArray:
     [0.5, 0.0]
     """
     result = np.zeros(len(points))
-    columns = np.ascontiguousarray(points.T)
-    for member in truth:
-        gap = columns[0] - member[0]
-        for column, value in zip(columns[1:], member[1:], strict=True):
-            np.minimum(gap, column - value, out=gap)
-        np.maximum(result, gap, out=result)
+    length = max(PAIRS // max(len(truth), 1), 1)
+    for first in range(0, len(points), length) if len(truth) else ():
+        columns = zip(points[first : first + length].T, truth.T, strict=True)
+        gap = reduce(np.minimum, (np.subtract.outer(*pair) for pair in columns))
+        result[first : first + length] = np.maximum(gap.max(axis=1), 0)
     return result
 
 

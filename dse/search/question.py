@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dse.facts.external import External
 from dse.search.axes import Choice, Designs
+from dse.search.engines.proposals import GENERATION
 from dse.search.metrics import Goal, Metrics
 from dse.search.space import Space
 
@@ -32,6 +33,8 @@ class Question:
     """Program that scores the promising rows of the front, if any."""
     smallest: int | None = None
     """Designs per block, at least; None takes what suits the model."""
+    generation: int = GENERATION
+    """Designs that a search proposes together, at first: more where they take less time than the proposal does."""
 
     def unit(self, name: str) -> str:
         """Unit of a column, by its full name or its last part; 1 for a pure number."""

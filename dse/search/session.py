@@ -15,7 +15,7 @@ from dse.search.course import Course, Plan, Progress
 from dse.search.crews.workers import cores
 from dse.search.engines.proposals import Proposal
 from dse.search.question import Question
-from dse.search.runs import promising, run, warm
+from dse.search.runs import promising, run, sample, warm
 from dse.search.runs.manifest import manifest
 from dse.search.runs.passwords import concealed, without_password
 from dse.search.runs.run import Epoch, Run
@@ -74,6 +74,8 @@ class Session:
     """When the next state is written."""
     resumed: Epoch | None = None
     """Where a resumed run stood."""
+    begun: sample.Begun | None = None
+    """The scored sample, until it is on disk."""
 
     @property
     def resumed_at(self) -> float:
@@ -134,11 +136,32 @@ def _scores(values: list[float] | None) -> np.ndarray | None:
 
 def note_reference(session: Session) -> None:
     """Write the reference point into the manifest as soon as there is one."""
-    reference = session.course.reference
-    if reference is not None and session.manifest["reference_scores"] is None:
-        session.manifest["reference_scores"] = reference.tolist()
-        session.manifest["reference_point"] = verdict.plain(reference, session.question.goals)
+    if _referred(session):
         run.write_json(session.folder / run.MANIFEST, session.manifest)
+
+
+def note(session: Session, facts: dict[str, Any]) -> None:
+    """Write facts into the manifest, and the reference point if there is one."""
+    session.manifest |= facts
+    _referred(session)
+    run.write_json(session.folder / run.MANIFEST, session.manifest)
+
+
+def _referred(session: Session) -> bool:
+    """Whether there is a reference point that the manifest did not have."""
+    reference = session.course.reference
+    if reference is None or session.manifest["reference_scores"] is not None:
+        return False
+    session.manifest["reference_scores"] = reference.tolist()
+    session.manifest["reference_point"] = verdict.plain(reference, session.question.goals)
+    return True
+
+
+def _keep_sample(session: Session) -> None:
+    """Write the sample, without which nothing on disk can be resumed, before the first state."""
+    if session.begun is not None:
+        sample.save(session.folder, session.begun)
+        session.begun = None
 
 
 def save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None:
@@ -146,6 +169,7 @@ def save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None:
     began = time.monotonic()
     course = session.course
     note_reference(session)
+    _keep_sample(session)
     session.epoch = Epoch(
         archive=course.found(),
         ledger=before[0],
@@ -161,6 +185,7 @@ def save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None:
 
 def _keep_state(session: Session, finished: bool) -> Ledger:
     """Write the last archive, and return the ledger of all parts; an engine goes on from its last whole state."""
+    _keep_sample(session)
     course, last = session.course, session.epoch
     safe = last if last and not finished else None
     epoch = Epoch(

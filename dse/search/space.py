@@ -8,7 +8,7 @@ that differ only in the order of a device pair it is the earlier one.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import combinations
 from math import prod
 from typing import Protocol
@@ -115,11 +115,17 @@ class Space:
         return tuple(_group(self.structure, axes) for axes in self.structure.groups())
 
     @cached_property
-    def moves(self) -> tuple[int, int, int]:
-        """Neighbours of a design, at most: by exchange of all levers of a kind, by one lever, and by two."""
+    def moves(self) -> tuple[int, int, int, int]:
+        """Neighbours of a design, at most: by exchange of a kind, by one lever, by two long ones, by any two."""
         kinds = sum(len(self._words(columns)) for columns in self._kin)
-        one = sum(_targets(axis, np.zeros(1, dtype=np.int64)).shape[1] for axis in self.axes)
-        return kinds, one, len(list(combinations(self._walked, 2))) * len(SHORT) ** 2
+        diagonals = len(list(combinations(self._walked, 2))) * len(SHORT) ** 2
+        return kinds, self._far.shape[1], diagonals, self._couples.shape[1]
+
+    @cached_property
+    def parts(self) -> IntArray:
+        """(axes,) part of a system that each lever belongs to: the first lever whose name begins with the same word."""
+        words = [name.partition(".")[0] for name in self.names]
+        return np.array([words.index(word) for word in words])
 
     @cached_property
     def _walked(self) -> tuple[int, ...]:
@@ -177,14 +183,44 @@ class Space:
 
         A long ordered lever takes steps of 1, 2, 4, ... either way, any other lever each of its choices.
         """
-        moved, source = [designs.rows[:0]], [np.zeros(0, dtype=np.int64)]
-        for column, axis in enumerate(self.axes):
-            targets = _targets(axis, designs.rows[:, column].astype(np.int64))
-            rows = np.repeat(designs.rows, targets.shape[1], axis=0)
-            rows[:, column] = targets.ravel()
-            moved.append(rows)
-            source.append(np.repeat(np.arange(len(designs)), targets.shape[1]))
-        return self._fresh(designs, np.concatenate(moved), np.concatenate(source))
+        return self._moved(designs, self._far, np.arange(self._far.shape[1])[None])
+
+    def _moved(self, designs: Designs, moves: IntArray, together: IntArray) -> tuple[Designs, IntArray]:
+        """Designs after some moves each: `together` (k, c) are the moves of each of the c neighbours of a design."""
+        columns, choices, steps = moves
+        sizes = np.array(self.structure.sizes)[columns]
+        taken = designs.rows[:, columns].astype(np.int64)
+        targets = np.where(steps != 0, np.clip(taken + steps, 0, sizes - 1), choices)
+        changed = targets != taken
+        owner, neighbour = np.nonzero(reduce(np.logical_and, (changed[:, own] for own in together)))
+        rows, place = designs.rows[owner], np.arange(len(owner))
+        for own in together[:, neighbour]:
+            rows[place, columns[own]] = targets[owner, own]
+        return self._fresh(designs, rows, owner)
+
+    @cached_property
+    def _far(self) -> IntArray:
+        """(3, moves) column of each move of one lever, and the choice or the step that it takes."""
+        return _moves(self.axes, [axis.ordered and len(axis.choices) > LONG for axis in self.axes], far=True)
+
+    @cached_property
+    def _close(self) -> IntArray:
+        """(3, moves) the same, where numbers of any range take a step of one only."""
+        return _moves(self.axes, [axis.ordered for axis in self.axes], far=False)
+
+    @cached_property
+    def _couples(self) -> IntArray:
+        """(2, c) any two close moves of different levers."""
+        columns = self._close[0]
+        first, second = np.triu_indices(len(columns), 1)
+        return np.stack([first, second])[:, columns[first] != columns[second]]
+
+    def twofold(self, designs: Designs) -> tuple[Designs, IntArray]:
+        """Designs that differ in any two levers, and the row that each came from; none twice.
+
+        Each takes any choice of a list, or the number next to its own.
+        """
+        return self._moved(designs, self._close, self._couples)
 
     def diagonals(self, designs: Designs) -> tuple[Designs, IntArray]:
         """Designs that differ by short steps of two long ordered levers, and the row that each came from; none twice.
@@ -301,13 +337,15 @@ def _uncountable(tree: Structure, axes: tuple[int, ...], what: str) -> SpecError
     return SpecError([Mistake("", 0, 0, f"levers.{tree.names[longest[0]]}", why)])
 
 
-def _targets(axis: Axis, taken: IntArray) -> IntArray:
-    """(n, moves) choices that a lever moves to from the choice that each design takes."""
-    size = len(axis.choices)
-    if not axis.ordered or size <= LONG:
-        return np.broadcast_to(np.arange(size), (len(taken), size))
-    steps = 2 ** np.arange(size.bit_length())
-    return np.asarray(np.clip(taken[:, None] + np.concatenate([-steps, steps]), 0, size - 1))
+def _moves(axes: Sequence[Axis], stepping: Sequence[bool], far: bool) -> IntArray:
+    """(3, moves) column, choice and step: of levers that step, by 1 or by 1, 2, 4, ... either way; else each choice."""
+    moves: list[tuple[int, int, int]] = []
+    for column, (axis, steps) in enumerate(zip(axes, stepping, strict=True)):
+        size = len(axis.choices)
+        lengths = [2**power for power in range(size.bit_length() if far else 1)]
+        walked = [(column, 0, sign * length) for sign in (-1, 1) for length in lengths]
+        moves += walked if steps else [(column, choice, 0) for choice in range(size)]
+    return np.array(moves, dtype=np.int64).reshape(-1, 3).T
 
 
 def _first_of_each(rows: Rows) -> np.ndarray:

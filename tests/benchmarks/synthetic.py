@@ -29,6 +29,8 @@ QUANTITIES = ("compute", "bandwidth", "capacity", "link", "price", "power")
 DEVICES = tuple(f"d{number:02}" for number in range(12))
 WORK, SYNC, REQUEST = 0.1, 0.02, 0.3
 """Demand of a request: decode work per request, synchronisation of an instance, memory."""
+GENERATION = 256
+"""Designs of a generation: a design takes microseconds here."""
 ROWS = 1 << 19
 """Rows of the enumeration that are scored together."""
 MARGIN = 0.1
@@ -64,7 +66,7 @@ class Synthetic:
     @cached_property
     def question(self) -> Question:
         """Question as the search sees it."""
-        return Question(self.name, self.space, GOALS, self)
+        return Question(self.name, self.space, GOALS, self, generation=GENERATION)
 
     @property
     def mappings(self) -> int:

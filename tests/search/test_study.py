@@ -80,7 +80,7 @@ def ranged(toys, ask):
     toy = toys["small"]
     levers = {axis.name: axis.choices for axis in toy.space.axes} | {"host": tuple(2e9 * 1.1**n for n in range(40))}
     inert = {axis.name: axis.inert for axis in toy.space.axes} | {"host": (Inert("topology", frozenset({"ring"})),)}
-    return ask("small", "300 evaluations", toy=replace(toy, space=space(levers, inert, toy.space.pairs)))
+    return ask("small", "600 evaluations", toy=replace(toy, space=space(levers, inert, toy.space.pairs)))
 
 
 def test_a_long_range_is_told_as_a_number_that_plain_optuna_goes_on_with(ranged):

@@ -29,7 +29,7 @@ def test_the_same_study_starts_at_the_front_and_scores_it_again(first, ask):
     assert again.summary["start_from"]["notes"] == []
     assert again.summary["hypervolume"] > cold.summary["hypervolume"]
     assert again.summary["evaluations"] == 700
-    assert json.loads((again.folder / "manifest.json").read_text())["sample"] == 256
+    assert json.loads((again.folder / "manifest.json").read_text())["sample"] == 64
 
 
 def test_results_are_never_taken_over(first, ask, toys):

@@ -12,13 +12,16 @@ from dse.search.engines.elites import Elites
 from dse.search.engines.proposals import Feedback, Start
 
 BATCH = 256
-"""Designs proposed per generation, and designs that survive it."""
+"""Designs that survive a generation, at least."""
 
 LARGEST = 4096
-"""Most of either, when the front is long."""
+"""Most designs of a generation, and most survivors, when the front is long."""
 
 THICK = 4
-"""Front rows per design of a generation, where that makes it larger than usual."""
+"""Front rows per survivor, where that makes them more than usual."""
+
+LONG = THICK * BATCH
+"""Front rows from which on generations grow with the front, as survivors do."""
 
 MEMORY = 0.8
 """Weight of the past in the running success of the two sources of children."""
@@ -95,11 +98,12 @@ def grown(colony: Colony, latent: Rows, designs: Designs, feedback: Feedback, so
 
 def selected(colony: Colony) -> Colony:
     """Keep the best genotypes, best first, and of their rows those of their layer."""
-    layers = [*_layers(colony), _lost(colony)]
-    order = np.concatenate([members for members, _ in layers])[: batch(colony)]
+    members, member_rows = _ranked(colony)
+    lost, lost_rows = _lost(colony)
+    order = np.concatenate([members, lost])[: batch(colony)]
     place = np.full(len(colony.latent), -1)
     place[order] = np.arange(len(order))
-    rows = np.concatenate([rows for _, rows in layers])
+    rows = np.concatenate([member_rows, lost_rows])
     rows = rows[place[colony.owner[rows]] >= 0]
     return replace(
         colony,
@@ -111,28 +115,26 @@ def selected(colony: Colony) -> Colony:
 
 
 def batch(colony: Colony) -> int:
-    """Designs of a generation: more as the front grows, as each generation looks at all of it."""
+    """Designs that survive: more as the front grows, as each generation looks at all of it."""
     return int(np.clip(len(colony.front_scores) // THICK, BATCH, LARGEST))
 
 
-def _layers(colony: Colony) -> list[tuple[IntArray, IntArray]]:
-    """Genotypes and rows of each layer until a generation is full, the genotypes with most room first.
+def proposed(colony: Colony, generation: int) -> int:
+    """Designs of a generation, more as the front grows; `generation` is what it begins with."""
+    return min(max(generation, len(colony.front_scores) * generation // LONG), LARGEST)
 
-    A layer is the front of the rows of all genotypes that have no row in an earlier layer.
-    """
-    left, found, peeled = np.flatnonzero(colony.violation <= 0), 0, []
-    while len(left) and found < batch(colony):
-        rows = left[pareto.nondominated(colony.scores[left])]
-        taken = np.zeros(len(colony.latent), dtype=np.bool_)
-        taken[colony.owner[rows]] = True
-        peeled.append(rows)
-        left, found = left[~taken[colony.owner[left]]], found + int(taken.sum())
-    if not peeled:
-        return []
-    every, layer = np.concatenate(peeled), np.repeat(np.arange(len(peeled)), [len(rows) for rows in peeled])
-    worth = np.bincount(colony.owner[every], pareto.crowding(colony.scores[every], layer), len(colony.latent))
-    members = [np.unique(colony.owner[rows]) for rows in peeled]
-    return [(own[np.argsort(-worth[own], kind="stable")], rows) for own, rows in zip(members, peeled, strict=True)]
+
+def _ranked(colony: Colony) -> tuple[IntArray, IntArray]:
+    """Feasible genotypes and their rows of the best layer that they reach: by layers, those with most room first."""
+    good = np.flatnonzero(colony.violation <= 0)
+    rank = pareto.ranks(colony.scores[good])
+    layer = np.full(len(colony.latent), len(good))
+    np.minimum.at(layer, colony.owner[good], rank)
+    best = rank == layer[colony.owner[good]]
+    rows = good[best]
+    worth = np.bincount(colony.owner[rows], pareto.crowding(colony.scores[rows], rank[best]), len(colony.latent))
+    order = np.lexsort([-worth, layer])
+    return order[layer[order] < len(good)], rows
 
 
 def _lost(colony: Colony) -> tuple[IntArray, IntArray]:

@@ -5,7 +5,7 @@ reaches, its worth the room that its rows of that layer have around them; infeas
 least violating first. Inert genes stay in the genotype, so that switching a lever on finds sensible values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -14,19 +14,10 @@ import numpy as np
 from dse.arrays import BoolArray, IntArray
 from dse.search import pareto
 from dse.search.axes import Designs, Rows
-from dse.search.engines.colony import LOCAL, VARIED, Colony, batch
+from dse.search.engines.colony import LOCAL, VARIED, Colony, proposed
 from dse.search.engines.elites import Elites, parents
 from dse.search.engines.niches import Settlement, pinned, settled, settlement, turn
-from dse.search.engines.proposals import (
-    Proposal,
-    Proposals,
-    Start,
-    State,
-    recall,
-    remainder,
-    remember,
-    unseen,
-)
+from dse.search.engines.proposals import Proposal, Proposals, Start, State, remainder
 from dse.search.engines.seen import Seen
 from dse.search.space import Space
 
@@ -38,6 +29,10 @@ TRIES = 6
 
 CROSSOVER = 0.9
 """Share of children that mix two parents."""
+
+WHOLE = 0.5
+"""Share of these that take every part of a system, such as a pool of devices, from one parent as a whole: the levers of
+a part are good or bad together, and the parts go together well enough."""
 
 FRONT = 0.5
 """Share of mothers drawn evenly from the whole front, which may be far larger than a generation."""
@@ -62,18 +57,28 @@ lie worse mixtures."""
 EXCHANGES = 6
 """Generations from one such stage to the next."""
 
-STAGES = ((0.02, 1), (0.005, 1), (0.02, 2), (0.005, 2), (0.0, 1), (0.0, 2))
-"""Box sides [decades] of the representatives that local search starts from, 0 being every member of the front, and how
-many levers it moves. Two long levers at once follow a requirement that binds: one gives what the other takes."""
+DIAGONAL, ANY_TWO = 2, 3
+"""Stand for two long levers, which follow a requirement that binds: one gives what the other takes; and for any two, of
+which there are so many that they come last."""
+
+STAGES = (
+    *((0.02, 1), (0.005, 1), (0.02, DIAGONAL), (0.005, DIAGONAL), (0.0, 1), (0.0, DIAGONAL)),
+    *((0.02, ANY_TWO), (0.005, ANY_TWO), (0.0, ANY_TWO)),
+)
+"""Box sides [decades] of the representatives that local search starts from, 0 being every member of the front, and what
+it moves: one lever, or two."""
 
 STRENGTHS = (1, 1, 2, 4)
 """Levers that mutation changes on average; a child draws one of these."""
 
-EXPANDED = ((KIN, "exchanged"), (1, "expanded"), (2, "expanded_by_two"))
-"""Levers moved, and the name in a state of the members whose neighbours by that many were proposed."""
+EXPANDED = ((KIN, "exchanged"), (1, "expanded"), (DIAGONAL, "expanded_by_two"), (ANY_TWO, "expanded_by_any_two"))
+"""What is moved, and the name in a state of the members whose neighbours by that many were proposed."""
 
-Expanded: TypeAlias = dict[int, set[bytes]]
-"""Levers moved -> identities of such members."""
+Expanded: TypeAlias = Mapping[int, Seen]
+"""What is moved -> such members."""
+
+Opened: TypeAlias = Mapping[int, Designs]
+"""The same of one generation."""
 
 LOST = 16
 """Least violating designs that local search starts from while nothing feasible is known."""
@@ -98,16 +103,17 @@ def evolution_polish(start: Start, state: State | None) -> Proposals:
 
 
 def _search(start: Start, state: State | None, local: tuple[float, float]) -> Proposals:
-    space, names = start.space, start.space.names
+    space, nothing = start.space, start.designs.rows[:0]
     land = _restored(state) if state else settlement(start, visiting=0 < local[0] < 1)
     seen = Seen(state["seen"] if state else start.designs.rows)
-    expanded = {levers: recall(state[key], names) if state and key in state else set() for levers, key in EXPANDED}
+    expanded = {moved: Seen(state[key] if state and key in state else nothing) for moved, key in EXPANDED}
     while len(seen) < space.size:
         rng = np.random.default_rng((start.seed, 3, land.free.generation))
         land, visit = turn(space, land, rng)
         colony = land.niche if visit and land.niche else land.free
-        near, opened = _neighbours(space, colony, seen, expanded, round(batch(colony) * _share(colony, local)))
-        varied = _children(space, colony, rng, seen, 0 if local[0] == 1 else batch(colony) - len(near))
+        count = proposed(colony, start.generation)
+        near, opened = _neighbours(space, colony, seen, expanded, round(count * _share(colony, local)))
+        varied = _children(space, colony, rng, seen, 0 if local[0] == 1 else count - len(near))
         latent = np.concatenate([near, varied])
         if len(latent) == 0:
             break
@@ -146,15 +152,16 @@ def _new(space: Space, latent: Rows, seen: Seen, most: int) -> Rows:
 def _varied(space: Space, colony: Colony, rng: np.random.Generator, count: int) -> Rows:
     """Children of the front and of the last generation, and scouts that keep the choices of a cell."""
     one, other, levers = parents(colony.elites, space, rng, round(SCOUTS * count))
-    scouts = _mutated(space, _mixed(one, other, rng), rng)
+    scouts = _mutated(space, _mixed(space, one, other, rng), rng)
     np.put_along_axis(scouts, levers, np.take_along_axis(one, levers, axis=1), axis=1)
     return np.concatenate([_mutated(space, _crossed(space, colony, rng, count - len(levers)), rng), scouts])
 
 
-def _mixed(mother: Rows, father: Rows, rng: np.random.Generator) -> Rows:
-    """Uniform crossover of most pairs of parents; the others' child is the mother."""
-    mixed = rng.random((len(mother), 1)) < CROSSOVER
-    swap = mixed & (rng.random(mother.shape) < 0.5)
+def _mixed(space: Space, mother: Rows, father: Rows, rng: np.random.Generator) -> Rows:
+    """Crossover of most pairs of parents, by lever or by part; the others' child is the mother."""
+    crossed, whole = rng.random((2, len(mother), 1)) < [[[CROSSOVER]], [[WHOLE]]]
+    swap = rng.random(mother.shape) < 0.5
+    swap = crossed & np.where(whole, swap[:, space.parts], swap)
     return np.asarray(np.where(swap, father, mother), dtype=np.int16)
 
 
@@ -164,7 +171,7 @@ def _crossed(space: Space, colony: Colony, rng: np.random.Generator, count: int)
     front = colony.front_rows if len(colony.front_rows) else colony.latent
     one, other, third = front[rng.integers(len(front), size=(3, count))]
     mother = np.where(rng.random((count, 1)) < FRONT, one, mother)
-    child = _mixed(mother, father, rng)
+    child = _mixed(space, mother, father, rng)
     return np.where(rng.random((count, 1)) < DRIFT, _drifted(space, mother, (other, third), rng), child)
 
 
@@ -191,31 +198,31 @@ def _ordered(space: Space) -> BoolArray:
     return np.array([axis.ordered for axis in space.axes])
 
 
-def _neighbours(space: Space, colony: Colony, seen: Seen, expanded: Expanded, wanted: int) -> tuple[Rows, Expanded]:
+def _neighbours(space: Space, colony: Colony, seen: Seen, expanded: Expanded, wanted: int) -> tuple[Rows, Opened]:
     """(n, axes) unseen neighbours of front members not expanded yet, and these members."""
     found: list[Rows] = [np.zeros((0, len(space.axes)), dtype=np.int16)]
-    opened: Expanded = {levers: set() for levers in expanded}
+    opened = {moved: [found[0]] for moved in expanded}
     count = 0
-    for epsilon, levers in STAGES if colony.generation % EXCHANGES else (EXCHANGE, *STAGES):
-        waiting = _candidates(space, colony, expanded[levers], epsilon, levers == KIN) if count < wanted else found[0]
+    for epsilon, moved in STAGES if colony.generation % EXCHANGES else (EXCHANGE, *STAGES):
+        waiting = _candidates(space, colony, expanded[moved], epsilon, moved == KIN) if count < wanted else found[0]
         while count < wanted and len(waiting):
-            size = -(-(wanted - count) // max(space.moves[levers], 1))
+            size = -(-(wanted - count) // max(space.moves[moved], 1))
             members, waiting = Designs(waiting[:size].copy(), space.names), waiting[size:]
-            opened[levers].update(members.identities())
-            near = _moved(space, levers)(members)
-            near_by = space.canonical(pinned(colony, near[0].rows))
-            fresh = near_by.rows[seen.fresh(near_by)]
-            found.append(fresh)
-            count += len(fresh)
-        expanded[levers] |= opened[levers]
-    return np.concatenate(found), opened
+            near_by = space.canonical(pinned(colony, _move(space, moved)(members)[0].rows))
+            most = max(wanted - count, space.moves[1])
+            found.append(near_by.rows[seen.fresh(near_by, most)])
+            count += len(found[-1])
+            if len(found[-1]) < most:  # else some may be left for the next generation
+                opened[moved].append(members.rows)
+                expanded[moved].fresh(members)
+    return np.concatenate(found), {moved: Designs(np.concatenate(rows), space.names) for moved, rows in opened.items()}
 
 
-def _moved(space: Space, levers: int) -> Callable[[Designs], tuple[Designs, IntArray]]:
-    return (space.exchanged, space.neighbours, space.diagonals)[levers]
+def _move(space: Space, moved: int) -> Callable[[Designs], tuple[Designs, IntArray]]:
+    return (space.exchanged, space.neighbours, space.diagonals, space.twofold)[moved]
 
 
-def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: float, ends: bool) -> Rows:
+def _candidates(space: Space, colony: Colony, expanded: Seen, epsilon: float, ends: bool) -> Rows:
     """Representatives of the front that were not expanded, the one that covers most by itself first."""
     if len(colony.front_scores) == 0:
         ordered = space.canonical(colony.latent[:LOST])
@@ -224,17 +231,16 @@ def _candidates(space: Space, colony: Colony, expanded: set[bytes], epsilon: flo
         chosen = np.union1d(chosen, colony.front_scores.argmin(axis=0)) if ends else chosen
         worth = pareto.contributions(colony.front_scores[chosen])
         ordered = Designs(colony.front_rows[chosen[np.argsort(-worth, kind="stable")]], space.names)
-    return unseen(ordered, set(expanded)).rows
+    return ordered.rows[expanded.missing(ordered)]
 
 
-def _saved(land: Settlement, seen: tuple[Seen, Designs], expanded: tuple[Expanded, Expanded]) -> State:
+def _saved(land: Settlement, seen: tuple[Seen, Designs], expanded: tuple[Expanded, Opened]) -> State:
     """State before a proposal: what was seen and expanded, less what this proposal added."""
-    axes = land.free.latent.shape[1]
     fields = _fields("free", land.free) | (_fields("niche", land.niche) if land.niche else {})
     fields |= {f"elites/{name}": values for name, values in land.free.elites._asdict().items()}
     every, opened = expanded
     sets = {"seen": seen[0].rows(without=seen[1])}
-    sets |= {key: remember(every[levers] - opened.get(levers, set()), axes) for levers, key in EXPANDED}
+    sets |= {key: every[moved].rows(without=opened.get(moved)) for moved, key in EXPANDED}
     return fields | sets | {"visits": land.visits}
 
 

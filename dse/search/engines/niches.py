@@ -23,7 +23,7 @@ SETTLED = 12
 VISITS = (0.25, 0.75)
 """Least and largest share of these; in between it is that of the niches' success."""
 
-STAY = 24
+STAY = 48
 """Generations of a visit to a niche, at most."""
 
 STALE = 0.02

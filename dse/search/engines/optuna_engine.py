@@ -19,7 +19,7 @@ import optuna
 from dse.arrays import FloatArray
 from dse.search import pareto
 from dse.search.axes import Axis, Designs
-from dse.search.engines.proposals import Engine, Feedback, Proposal, Proposals, Start, State, remainder, remember
+from dse.search.engines.proposals import Engine, Feedback, Proposal, Proposals, Start, State, remainder
 from dse.search.engines.seen import Seen
 
 LARGE = 1e6
@@ -166,7 +166,8 @@ def _learn(
 def _random(start: Start, known: dict[bytes, Values], step: int) -> Designs:
     drawn = start.space.sample(PATIENCE, (start.seed, 5, step))
     fresh = drawn.take(np.array([key not in known for key in drawn.identities()], dtype=np.bool_))
-    return fresh if len(fresh) else next(remainder(start.space, Seen(remember(known, len(start.space.axes)))), fresh)
+    rows = np.frombuffer(b"".join(known), dtype=np.int16).reshape(-1, len(start.space.axes))
+    return fresh if len(fresh) else next(remainder(start.space, Seen(rows)), fresh)
 
 
 def _told(trials: list[optuna.trial.FrozenTrial]) -> State:

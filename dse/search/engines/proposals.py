@@ -4,7 +4,7 @@ An engine is a generator. It starts from a sample that has been scored already, 
 state when a run is resumed. Random numbers come from (seed, step), so a state is plain arrays.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -20,6 +20,11 @@ State: TypeAlias = dict[str, np.ndarray]
 
 SWEEPABLE = 64 * BLOCK
 """Spaces up to this size are finished by enumeration when an engine finds nothing new."""
+
+
+GENERATION = 64
+"""Designs that a search proposes together, at first: few, so that each learns from those before. It suits evaluations
+that take milliseconds, beside which the work of a generation counts little."""
 
 
 class Feedback(NamedTuple):
@@ -48,30 +53,12 @@ class Start:
     seed: int
     designs: Designs
     feedback: Feedback
+    generation: int = GENERATION
+    """Designs proposed together, at first."""
 
 
 Proposals: TypeAlias = Generator[Proposal, Feedback, None]
 Engine: TypeAlias = Callable[[Start, State | None], Proposals]
-
-
-def unseen(designs: Designs, seen: set[bytes]) -> Designs:
-    """Drop designs that were proposed before, and repetitions; remember the rest as seen."""
-    keep: list[int] = []
-    for row, key in enumerate(designs.identities()):
-        if key not in seen:
-            seen.add(key)
-            keep.append(row)
-    return designs.take(np.array(keep, dtype=np.int64))
-
-
-def remember(seen: Iterable[bytes], axes: int) -> np.ndarray:
-    """Keys as an (n, axes) array, sorted so that equal sets give equal files."""
-    return np.frombuffer(b"".join(sorted(seen)), dtype=np.int16).reshape(-1, axes)
-
-
-def recall(rows: np.ndarray, names: tuple[str, ...]) -> set[bytes]:
-    """Keys from the array that `remember` made."""
-    return set(Designs(rows.astype(np.int16), names).identities())
 
 
 def remainder(space: Space, seen: Seen) -> Iterator[Designs]:
@@ -79,5 +66,5 @@ def remainder(space: Space, seen: Seen) -> Iterator[Designs]:
     if space.size <= SWEEPABLE:
         for block in space.blocks():
             fresh = seen.fresh(block)
-            if fresh:
-                yield block.take(np.array(fresh))
+            if len(fresh):
+                yield block.take(fresh)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dse.arrays import BoolArray
+from dse.arrays import BoolArray, IntArray
 from dse.search.axes import Designs, Rows
 
 LEAST = 4096
@@ -16,7 +16,7 @@ class Seen:
     """Designs seen, of which a set of Python objects would take some 130 bytes each.
 
     >>> seen = Seen(np.array([[1, 0]], dtype=np.int16))
-    >>> seen.fresh(Designs(np.array([[1, 0], [2, 0], [2, 0]], dtype=np.int16), ("a", "b")))
+    >>> seen.fresh(Designs(np.array([[1, 0], [2, 0], [2, 0]], dtype=np.int16), ("a", "b"))).tolist()
     [1]
     >>> len(seen), seen.rows().tolist()
     (2, [[1, 0], [2, 0]])
@@ -31,7 +31,7 @@ class Seen:
         """Count the designs."""
         return len(self._old) + len(self._new)
 
-    def fresh(self, designs: Designs, most: int | None = None) -> list[int]:
+    def fresh(self, designs: Designs, most: int | None = None) -> IntArray:
         """Rows of the first designs that were not seen, without repetition; they are remembered as seen."""
         kept: list[int] = []
         known = self._among(self._keys(designs.rows)).tolist()
@@ -43,13 +43,18 @@ class Seen:
                 kept.append(row)
         if len(self._new) > max(LEAST, SHARE * len(self._old)):
             self._old, self._new = self._joined(), set()
-        return kept
+        return np.array(kept, dtype=np.int64)
 
     def holds(self, designs: Designs) -> BoolArray:
         """(n,) whether designs were seen."""
         if self._new:
             self._old, self._new = self._joined(), set()
         return self._among(self._keys(designs.rows))
+
+    def missing(self, designs: Designs) -> IntArray:
+        """Rows of the first designs that were not seen, without repetition; they stay so."""
+        first = np.sort(np.unique(self._keys(designs.rows), return_index=True)[1])
+        return np.asarray(first[~self.holds(designs.take(first))], dtype=np.int64)
 
     def rows(self, without: Designs | None = None) -> Rows:
         """(n, axes) designs, sorted so that equal ones give equal files, but for some of them."""

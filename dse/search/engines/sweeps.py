@@ -98,7 +98,7 @@ def _sampling(draw: Callable[[Space, int, int], Designs], start: Start, state: S
     step, dry = int(state["step"]) if state else 0, 0
     while dry < DRY and len(seen) < start.space.size:
         drawn = draw(start.space, start.seed, step)
-        fresh = drawn.take(np.array(seen.fresh(drawn), dtype=np.int64))
+        fresh = drawn.take(seen.fresh(drawn))
         dry = 0 if len(fresh) else dry + 1
         if len(fresh):
             yield Proposal(fresh, partial(_progress, seen, fresh, step))

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,4 +41,4 @@ def load(folder: Path, sample: Start) -> Begun | None:
     expected = sample.designs.rows
     if rows.shape[1:] != expected.shape[1:] or not np.array_equal(rows[: len(expected)], expected):
         return None
-    return Begun(Start(sample.space, sample.seed, Designs(rows, sample.designs.names), feedback), pace)
+    return Begun(replace(sample, designs=Designs(rows, sample.designs.names), feedback=feedback), pace)
