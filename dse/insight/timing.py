@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dse.arrays import FloatArray
+from dse.arrays import BoolArray, FloatArray
 from dse.facts.atoms import BROKEN, FIRST, HIT
 from dse.insight.case import Case, ClassCase, Phase
 from dse.insight.memory import moved
@@ -13,7 +13,7 @@ from dse.physics import gated
 from dse.physics.demand import GROUPS
 from dse.physics.serving import speculative_gain
 from dse.search.scoring.keeping import Kept, kept
-from dse.search.scoring.loads import Load, beyond
+from dse.search.scoring.loads import Load
 from dse.search.scoring.sides import Setting
 from dse.search.scoring.waits import wait
 
@@ -128,13 +128,14 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
     still = at.prefill._replace(pass_time=none, pinned_time=none)
     stopped = at._replace(prefill=still, decode=at.decode._replace(append_pass=none))
     load = own.plan.classes[item.index].load
-    undisturbed = at.prefill._replace(response=_response(item, load))
+    near, far = (_response(item, load, kind) for kind in (load.prompts.found, ~load.prompts.found))
+    undisturbed = at.prefill._replace(response=near, cold_response=far, pinned_response=near, pinned_cold_response=far)
     alone = at._replace(operation=at.operation._replace(utilisation=0.0), prefill=undisturbed)
     whole = mean_first_token(at, held)
     running = whole - mean_first_token(stopped, held)
     queued = whole - mean_first_token(alone, held)
-    restore = whole - mean_first_token(at, held._replace(restored=none))
-    moved = whole - mean_first_token(at._replace(kv_token=none), held) - restore
+    restore = whole - mean_first_token(at, held._replace(per_cached=none))
+    moved = whole - mean_first_token(at._replace(kv_token=none), held)
     slot = mean_first_token(at, held, columns.tpot) - whole
     coded = kv_transfer(own)
     crossing = f"between the pools, KV home {item.home}{f'; {coded}' if coded else ''}"
@@ -146,7 +147,7 @@ def first_token_section(own: Case, item: ClassCase) -> Section:
         Term("queueing", queued, "s", f"others in service at utilisation {rho}", _queue(own)),
         Term("KV transfer", moved, "s", crossing, "serving S1"),
         Term("KV restore", restore, "s", "prefix brought back from below HBM", "retention R2"),
-        Term("decode slot", slot, "s", "all slots of the instance busy", "queueing Q6"),
+        Term("decode slot", slot, "s", "the step in progress, and all slots of the instance busy", "queueing Q6"),
     ]
     target, level = at.shape.ttft_slo, own.plan.operation.percentile
     now = target * (1 - float(columns.slack_ttft[0]))
@@ -182,17 +183,17 @@ def step_section(own: Case, item: ClassCase) -> Section:
     return Section(title, parts(terms, NEGLIGIBLE), note)
 
 
-def _response(item: ClassCase, load: Load) -> FloatArray:
-    """Time of a prompt's own tokens over their service where nobody else is there [1]."""
+def _response(item: ClassCase, load: Load, kind: BoolArray) -> FloatArray:
+    """Time of a prompt's own tokens over their service where nobody else is there, of some kind of steps [1]."""
     if item.colocated:
         return np.ones(1)
     stages, chunk = (np.array([float(item.mapping[f"prefill.{name}"])]) for name in ("pp", "chunk"))
-    return gated.pass_response(stages, beyond(load, chunk), 0.0)
+    return gated.pass_response(stages, load.prompts.beyond(chunk, kind), 1.0)
 
 
 def _own_work(item: ClassCase, load: Load) -> str:
     here = item.colocated or item.home == "append_on_decode"
-    response = np.ones(1) if here else _response(item, load)
+    response = np.ones(1) if here else _response(item, load, load.prompts.weight > 0)
     token = response * (item.at.decode.append_per_token if here else item.at.prefill.per_token)
     area = response * (item.at.decode.append_per_area if here else item.at.prefill.per_area)
     fresh, whole = item.at.shape.moments.fresh, item.at.shape.moments.area

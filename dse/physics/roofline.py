@@ -380,8 +380,8 @@ def _group(
     at_memory = moved / (bandwidth * pick(roof.width, roof.curves, "memory"))
     total = operator_time(at_compute, at_memory)
     kernels = work.kernels[index] * (calibration.projection_kernels if group == "attention_linear" else 1.0)
-    part = at_compute**2
-    bound = np.where(total > 0, (part * part) / np.maximum(total, 1e-300) ** 4, 0.0)
+    part, whole = at_compute**2, np.maximum(total, 1e-300) ** 2
+    bound = np.where(total > 0, (part * part) / (whole * whole), 0.0)
     return _Spent(total * bound, total * (1 - bound), kernels * pick(roof.width, roof.curves, "floor"))
 
 

@@ -207,7 +207,7 @@ def _start(w: World, now: float, place: int) -> None:
 
 @compiled
 def _begin_chunk(w: World, place: int) -> float:
-    """Share one chunk per rank among the prompts in line; returns its time [s]."""
+    """Share one chunk per rank among the prompts in line; returns its time, that of the rank with the most [s]."""
     row = w.places[place]
     count = int(min(row[LINE_COUNT], w.parameters[P_WIDTH]))
     chunk, ranks, head = w.parameters[P_LINE_CHUNK], w.parameters[P_LINE_RANKS], int(row[LINE_HEAD])
@@ -215,8 +215,8 @@ def _begin_chunk(w: World, place: int) -> float:
     tokens, area, largest = composed(w, head, count)
     row[SHARING] = count
     w.totals[T_PASSES] += 1
-    prefix = area / tokens - largest / 2
-    return float(chunk_time(w.line_tokens, w.prefixes, w.line_time, largest, prefix))
+    most = max(largest, tokens / ranks)
+    return float(chunk_time(w.line_tokens, w.prefixes, w.line_time, most, area / tokens - most / 2))
 
 
 @compiled

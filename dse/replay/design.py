@@ -8,6 +8,7 @@ import numpy as np
 from dse.arrays import FloatArray
 from dse.physics import demand, serving
 from dse.physics.calibration import pick
+from dse.physics.gated import RANKS
 from dse.replay import grids
 from dse.replay.grids import Mapped
 from dse.replay.system import Decode, Keeping, Links, Prefill, System, Times
@@ -23,8 +24,11 @@ from dse.search.scoring.sides import HOME, Setting
 DEGREES = ("tp", "pp", "attention_dp", "moe_tp", "ep", "cp")
 """Degrees of parallelism of a mapping."""
 
-MOST = 12
-"""Instances tried of the pool that is sized first [1]."""
+MOST = 1024
+"""Decode instances tried [1]."""
+
+LEAST = int(RANKS)
+"""Prefill instances of a system that is sized without a rate: numbers of instances are fluid in the closed form [1]."""
 
 ROUNDING = 0.03
 """Loss by whole instances of the other pool that is small enough [1]."""
@@ -81,7 +85,7 @@ class Size:
 
 
 def size(served: Served, steps_per_s: float | None = None) -> Size:
-    """Instances for a rate of model calls; without one the fewest whose pools agree within a few percent."""
+    """Instances for a rate of model calls; without one the fewest of a pool that agree within a few percent."""
     columns = served.columns
     decode: float = served.mapped("decode").devices / float(columns.decode_seconds[0])
     needs = float(columns.prefill_seconds[0])
@@ -92,16 +96,14 @@ def size(served: Served, steps_per_s: float | None = None) -> Size:
         return own
     if needs <= 0:
         return Size(0, 1, decode)
-    found = []
-    for first in range(1, MOST + 1):
-        second = max(round(first * decode / prefill), 1)
-        rate = min(first * decode, second * prefill)
-        waste = 1 - rate / max(first * decode, second * prefill)
-        found.append((waste, first, second, rate))
-        if waste <= ROUNDING:
-            break
-    waste, first, second, rate = min(found)
-    return Size(second, first, rate)
+    first = np.arange(1, MOST + 1)
+    second = np.maximum(np.rint(first * decode / prefill), 1)
+    rates = np.minimum(first * decode, second * prefill)
+    waste = 1 - rates / np.maximum(first * decode, second * prefill)
+    waste[second < LEAST] += 1.0
+    fine = np.flatnonzero(waste <= ROUNDING)
+    best = fine[0] if fine.size else np.argmin(waste)
+    return Size(int(second[best]), int(first[best]), float(rates[best]))
 
 
 def rated(served: Served, whole: Size) -> float:

@@ -18,6 +18,7 @@ from dse.replay.layout import (
     FRESH,
     GAP,
     N_FLIGHT,
+    N_FREE,
     N_RECORDS,
     NODE,
     OUTPUT,
@@ -37,10 +38,11 @@ from dse.replay.layout import (
     R_OUTPUT,
     R_PREEMPTED,
     R_ROW,
-    R_SLOT,
+    R_SEQUENCE,
     R_TIER,
     RANK,
     ROW,
+    SEQUENCE,
     T_HOST_WRITE,
     T_POOL_WRITE,
     TIER,
@@ -89,11 +91,11 @@ def complete(w: World, now: float, slot: int) -> None:
 
 @compiled
 def record(w: World, now: float, slot: int, end: int) -> None:
-    """Write a request down and send the next step of its sequence after its gap."""
+    """Write a request down and send the next step of its sequence after its gap; the last one leaves its row free."""
     own, row = w.slots[slot], int(w.slots[slot, ROW])
     line = w.records[w.counters[N_RECORDS]]
     w.counters[N_RECORDS] += 1
-    line[R_ROW], line[R_SLOT], line[R_ARRIVAL] = row, slot, own[ARRIVAL]
+    line[R_ROW], line[R_SEQUENCE], line[R_ARRIVAL] = row, own[SEQUENCE], own[ARRIVAL]
     line[R_FIRST], line[R_FINISH], line[R_OUTPUT] = own[FIRST_TOKEN], now, w.table[row, OUTPUT]
     line[R_TIER], line[R_FOUND], line[R_COMPUTED] = own[TIER], own[FOUND], own[COMPUTED]
     line[R_CONTEXT] = w.table[row, CACHED] + w.table[row, FRESH]
@@ -102,3 +104,6 @@ def record(w: World, now: float, slot: int, end: int) -> None:
     if row + 1 < own[END]:
         own[ROW] = row + 1
         push(w.events, w.counters, now + w.table[row + 1, GAP], ARRIVES, slot, 0.0)
+    else:
+        w.free[w.counters[N_FREE]] = slot
+        w.counters[N_FREE] += 1

@@ -16,15 +16,16 @@ GAP, CACHED, FRESH, OUTPUT, OPENS, BLOCK_START, BLOCK_END = range(7)
 START, START_ROW, START_END, START_NODE = range(4)
 """Columns of `starts`: time [s], first row, row after the last, node of its KV."""
 
-SLOTS = 20
+SLOTS = 21
 (
     ROW, END, NODE, ARRIVAL, NEW, FOUND, TO_PREFILL, TO_DECODE, TIER, RANK,
-    PLACE, FIRST_TOKEN, NEXT, HELD, ADMITTED, ALLOTTED, CONTEXT, BASE, COMPUTED, PREEMPTED,
+    PLACE, FIRST_TOKEN, NEXT, HELD, ADMITTED, ALLOTTED, CONTEXT, BASE, COMPUTED, PREEMPTED, SEQUENCE,
 ) = range(SLOTS)  # fmt: skip
-"""Columns of `slots`: one row per sequence, describing its request in flight.
+"""Columns of `slots`: one row per sequence that has begun and goes on, describing its request in flight.
 
 NEW and FOUND are the tokens to compute and those found in cache, TO_PREFILL and TO_DECODE what is left of them, HELD
-the tokens booked on the decode instance, CONTEXT the tokens when it joins, BASE the instance's token count then."""
+the tokens booked on the decode instance, CONTEXT the tokens when it joins, BASE the instance's token count then,
+SEQUENCE the row of `starts`."""
 
 RANKS = 7
 HEAD, TAIL, COUNT, BACKLOG, DONE_AT, BUSY, RUNNING = range(RANKS)
@@ -62,7 +63,8 @@ FROM_DECODE, TO_DECODE_OUT, DECODE_IN, DECODE_OUT, LOWER_READ, POOL_PREFILL, POO
 
 RECORD = 12
 (
-    R_ROW, R_SLOT, R_ARRIVAL, R_FIRST, R_FINISH, R_OUTPUT, R_TIER, R_FOUND, R_COMPUTED, R_CONTEXT, R_PREEMPTED, R_END,
+    R_ROW, R_SEQUENCE, R_ARRIVAL, R_FIRST, R_FINISH, R_OUTPUT, R_TIER, R_FOUND, R_COMPUTED, R_CONTEXT, R_PREEMPTED,
+    R_END,
 ) = range(RECORD)  # fmt: skip
 """Columns of `records`: one row per request that has ended."""
 
@@ -85,8 +87,8 @@ TOTALS = 10
 ) = range(TOTALS)  # fmt: skip
 """Entries of `totals`: tokens moved, passes and decode steps run, requests preempted, tokens evicted."""
 
-COUNTERS = 8
-N_EVENTS, N_ORDER, N_STARTED, N_RECORDS, N_DRAWS, N_FLIGHT, N_RANK, N_PLACE = range(COUNTERS)
+COUNTERS = 9
+N_EVENTS, N_ORDER, N_STARTED, N_RECORDS, N_DRAWS, N_FLIGHT, N_FREE, N_RANK, N_PLACE = range(COUNTERS)
 """Entries of `counters`; the last two are where the search for the least loaded rank and instance begins."""
 
 PARAMETERS = 27
@@ -107,6 +109,8 @@ class World(NamedTuple):
     blocks: IntArray
     starts: FloatArray
     slots: FloatArray
+    free: IntArray
+    """(slots,) rows of `slots` that no sequence has, the first so many."""
     ranks: FloatArray
     places: FloatArray
     marks: FloatArray

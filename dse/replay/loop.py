@@ -17,6 +17,7 @@ from dse.replay.layout import (
     LINE_COUNT,
     N_EVENTS,
     N_FLIGHT,
+    N_FREE,
     N_RECORDS,
     N_STARTED,
     NODE,
@@ -31,6 +32,7 @@ from dse.replay.layout import (
     S_HBM,
     S_QUEUE,
     SAMPLE,
+    SEQUENCE,
     START,
     START_END,
     START_NODE,
@@ -44,7 +46,7 @@ from dse.replay.layout import (
 from dse.replay.prefill import begin_pass
 from dse.replay.transfer import interval
 
-DONE, RECORDS_FULL, EVENTS_FULL, MORE = range(4)
+DONE, RECORDS_FULL, EVENTS_FULL, SLOTS_FULL, MORE = range(5)
 """Why the loop has returned."""
 
 SPARE = 64
@@ -67,11 +69,16 @@ def run(w: World, budget: int) -> int:
         if now > w.parameters[P_HORIZON] or now == float("inf"):
             return DONE
         if opening <= waiting:
+            if w.counters[N_FREE] == 0:
+                return SLOTS_FULL
+            w.counters[N_FREE] -= 1
             w.counters[N_STARTED] += 1
-            w.slots[started, ROW] = w.starts[started, START_ROW]
-            w.slots[started, END] = w.starts[started, START_END]
-            w.slots[started, NODE] = w.starts[started, START_NODE]
-            arrive(w, now, started)
+            slot = int(w.free[w.counters[N_FREE]])
+            w.slots[slot, ROW] = w.starts[started, START_ROW]
+            w.slots[slot, END] = w.starts[started, START_END]
+            w.slots[slot, NODE] = w.starts[started, START_NODE]
+            w.slots[slot, SEQUENCE] = started
+            arrive(w, now, slot)
         else:
             kind, who, extra = int(w.events[0, KIND]), int(w.events[0, WHO]), w.events[0, EXTRA]
             pop(w.events, w.counters)

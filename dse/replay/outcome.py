@@ -101,7 +101,7 @@ class Outcome:
     def task_time(self) -> FloatArray:
         """Time in the model of each session all of whose steps finished [s]."""
         done = self.records[self.records[:, layout.R_END] == layout.FINISHED]
-        session = self.traffic.session[done[:, layout.R_SLOT].astype(int)]
+        session = self.traffic.session[done[:, layout.R_SEQUENCE].astype(int)]
         size = int(self.traffic.session.max()) + 1
         spent = np.bincount(session, done[:, layout.R_FINISH] - done[:, layout.R_ARRIVAL], size)
         lengths = self.traffic.starts[:, layout.START_END] - self.traffic.starts[:, layout.START_ROW]

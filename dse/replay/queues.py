@@ -18,16 +18,6 @@ def append(w: World, row: FloatArray, head: int, slot: int) -> None:
 
 
 @compiled
-def prepend(w: World, row: FloatArray, head: int, slot: int) -> None:
-    """Put a slot at the front of a queue."""
-    w.slots[slot, NEXT] = row[head] if row[head + 2] > 0 else -1
-    if row[head + 2] == 0:
-        row[head + 1] = slot
-    row[head] = slot
-    row[head + 2] += 1
-
-
-@compiled
 def drop_next(w: World, row: FloatArray, head: int, before: int) -> None:
     """Remove the slot after `before`, or the first where that is -1."""
     gone = int(row[head]) if before < 0 else int(w.slots[before, NEXT])

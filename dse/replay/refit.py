@@ -60,13 +60,11 @@ def _prefill(served: Served, load: Load) -> PrefillSide:
     per_token, per_area = _service(mapped, chunk, load)[1:]
     short = _short(mapped, np.array([chunk]), load)
     grid = mapped.grid(1)._replace(size=np.array([round(chunk)]))
-    waited = in_passes(load, grid, short, per_token * load.fresh + per_area * load.area)
+    waited = in_passes(load, grid, short, per_token, per_area)
     occupied = mapped.devices / mapped.degrees["attention_dp"]
     kv_bytes = _kv_bytes(mapped, load.cached + load.fresh)
     return served.at.prefill._replace(
-        pass_time=waited.anywhere,
-        pinned_time=waited.pinned,
-        response=waited.response,
+        **waited._asdict(),
         per_token=per_token,
         per_area=per_area,
         work_token=occupied * per_token,

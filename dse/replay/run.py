@@ -10,7 +10,7 @@ from dse.replay.cache import TIERS, preload
 from dse.replay.finish import APPEND_HOME, DECODE_HOME
 from dse.replay.heap import push
 from dse.replay.layout import World
-from dse.replay.loop import DONE, EVENTS_FULL, run
+from dse.replay.loop import DONE, EVENTS_FULL, SLOTS_FULL, run
 from dse.replay.outcome import Outcome
 from dse.replay.system import WIDTH, System
 from dse.replay.traffic import Traffic
@@ -20,6 +20,9 @@ SLICE = 200_000
 
 BUFFER = 1 << 15
 """Records kept in the loop before they are moved out."""
+
+LIVE = 1 << 10
+"""Rows for sequences that go on, to begin with; doubled when all are taken."""
 
 INTERVALS = 200
 """Points of every curve over time."""
@@ -44,6 +47,8 @@ def replay(
             world.counters[layout.N_RECORDS] = 0
             if reason == EVENTS_FULL:
                 world = world._replace(events=np.concatenate([world.events, np.zeros_like(world.events)]))
+            if reason == SLOTS_FULL:
+                world = _with_more_slots(world)
             if progress is not None and world.counters[layout.N_EVENTS] > 0:
                 progress(float(world.events[0, layout.WHEN]), span)
     except KeyboardInterrupt:
@@ -58,6 +63,16 @@ def replay(
         min(span, horizon),
         int(world.counters[layout.N_FLIGHT]),
         interrupted,
+    )
+
+
+def _with_more_slots(world: World) -> World:
+    """Twice the rows for sequences that go on; all rows before are taken."""
+    size = len(world.slots)
+    world.counters[layout.N_FREE] = size
+    return world._replace(
+        slots=np.concatenate([world.slots, np.zeros_like(world.slots)]),
+        free=np.concatenate([np.arange(size, 2 * size), np.zeros(size, dtype=np.int64)]),
     )
 
 
@@ -85,7 +100,8 @@ def _world(system: System, traffic: Traffic, horizon: float, span: float, seed: 
         np.ascontiguousarray(traffic.table),
         blocks.ids if blocks is not None else np.zeros(0, dtype=np.int64),
         np.ascontiguousarray(traffic.starts),
-        np.zeros((len(traffic.starts), layout.SLOTS)),
+        np.zeros((LIVE, layout.SLOTS)),
+        np.arange(LIVE),
         np.zeros((system.prefill.ranks, layout.RANKS)),
         np.zeros((decode.instances, layout.PLACES)),
         np.zeros((decode.instances, decode.slots)),
@@ -109,6 +125,7 @@ def _world(system: System, traffic: Traffic, horizon: float, span: float, seed: 
         np.zeros(layout.COUNTERS, dtype=np.int64),
     )
     random = np.random.default_rng(seed)
+    world.counters[layout.N_FREE] = LIVE
     world.counters[layout.N_DRAWS] = int(random.integers(1, 2**31))
     left = traffic.left
     if left.nodes.size:

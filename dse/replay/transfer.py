@@ -24,6 +24,7 @@ from dse.replay.layout import (
     S_BACK,
     S_FORTH,
     S_RESTORED,
+    SEQUENCE,
     T_BACK,
     T_FORTH,
     T_HOST_READ,
@@ -72,7 +73,7 @@ def _through(w: World, now: float, kind: int, index: int, tokens: float, rate: f
 def decode_port(w: World, slot: int) -> int:
     """Port of the decode instance that a slot's request uses."""
     ports = int(w.parameters[P_PORTS])
-    return int(w.slots[slot, PLACE]) * ports + slot % ports
+    return int(w.slots[slot, PLACE]) * ports + int(w.slots[slot, SEQUENCE]) % ports
 
 
 @compiled

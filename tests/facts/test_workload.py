@@ -246,3 +246,12 @@ def test_an_unwritable_cache_is_not_used(tmp_path: Path) -> None:
 def test_the_grid_has_the_round_times() -> None:
     assert len(distill.RETENTION) == 48
     assert {0.0, 60.0, 300.0, 3600.0, 604_800.0, np.inf} <= set(distill.RETENTION.tolist())
+
+
+def test_places_on_the_grid_are_those_of_a_search():
+    random = np.random.default_rng(0)
+    nodes = distill.RETENTION[:-1]
+    times = np.concatenate([10 ** random.uniform(-4, 7, 20_000), nodes, np.nextafter(nodes, np.inf), [np.inf]])
+    spot = np.log1p(np.minimum(times, nodes[-1]) / nodes[1])
+    want = np.where(times > nodes[-1], nodes.size, np.interp(spot, np.log1p(nodes / nodes[1]), np.arange(nodes.size)))
+    assert (distill.grid_position(times) == want).all()

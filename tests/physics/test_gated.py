@@ -1,5 +1,7 @@
 """Waiting in passes: gated queues and pipelines, simulated one by one."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -21,21 +23,94 @@ def simulated(rate: float, floor: float, slope: float, stages: int) -> float:
     return float(waits.mean())
 
 
+def asked(floor: float, slope: float, stages: int, load: float, pinned: float = 1.0) -> gated.Asked:
+    """Prompts of 100 tokens that come alone; ``load`` is that of their tokens."""
+    rate, size, one = load * stages / slope, 100.0, np.ones(1)
+    columns = (floor * one, slope * one, float(stages) * one, rate * one, size, size * one, size * one, one, 0 * one)
+    return gated.Asked(*columns, 1e9 * one, pinned)
+
+
 @pytest.mark.parametrize("stages", [1, 4])
 @pytest.mark.parametrize("load", [0.2, 0.5, 0.8])
 @pytest.mark.parametrize("floor", [0.0, 0.02])
 def test_pinned_prompts_wait_in_passes_like_a_gated_queue(stages, load, floor):
     slope = 1e-3
-    columns = (np.array([x]) for x in (floor, slope, float(stages), load * stages / slope))
-    found = gated.pass_wait(*columns, 100.0, np.array([100.0]), np.array([1e9]))
-    assert found[1][0] == pytest.approx(simulated(load * stages / slope, floor, slope, stages), rel=0.25, abs=0.03)
-    assert found[0][0] <= found[1][0]
+    found = gated.pass_wait(asked(floor, slope, stages, load))
+    assert found[1].mean[0] == pytest.approx(simulated(load * stages / slope, floor, slope, stages), rel=0.25, abs=0.03)
+    assert found[0].mean[0] <= found[1].mean[0]
+
+
+def least_loaded(floor: float, slope: float, stages: int, load: float) -> tuple[float, float]:
+    """Mean and 95th percentile of the wait beside own work of prompts that go to the rank with the least to do."""
+    random, ranks = np.random.default_rng(5), int(gated.RANKS)
+    times = np.cumsum(random.exponential(100 * slope / (load * stages * ranks), 20_000))
+    free, started, queue = [0.0] * ranks, [0] * ranks, [[] for _ in range(ranks)]
+    waits: list[float] = []
+
+    def begin(rank: int, now: float) -> None:
+        seconds = floor + slope * 100 * len(queue[rank])
+        waits.extend(now + seconds - came - slope * 100 for came in queue[rank])
+        free[rank], started[rank], queue[rank] = now + seconds / stages, len(queue[rank]), []
+
+    for now in times.tolist():
+        for rank in range(ranks):
+            while free[rank] <= now:
+                ended, started[rank] = free[rank], 0
+                if not queue[rank]:
+                    break
+                begin(rank, ended)
+        rank = min(range(ranks), key=lambda place: (started[place] + len(queue[place]), random.random()))
+        queue[rank].append(now)
+        if free[rank] <= now:
+            begin(rank, now)
+    return float(np.mean(waits[2000:])), float(np.quantile(waits[2000:], 0.95))
+
+
+@pytest.mark.parametrize("stages", [1, 4])
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize("floor", [0.02, 0.1])
+def test_prompts_sent_where_least_is_to_do_wait_like_eight_gated_ranks(stages, load, floor):
+    slope = 1e-3
+    mean, late = least_loaded(floor, slope, stages, load)
+    wait = gated.pass_wait(asked(floor, slope, stages, load))[0]
+    assert wait.mean[0] == pytest.approx(mean, rel=0.3, abs=0.02)
+    said = wait.mean + gated.pass_excess(wait.mean - floor, wait.variance, 0.95)
+    assert said[0] + 100 * slope == pytest.approx(late + 100 * slope, rel=0.35)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.5, 0.7, 0.8])
+def test_ranks_are_all_busy_as_often_as_erlang_says(load):
+    alone, nothing = np.array([load]), np.zeros(1)
+    found = gated.crowd(1.0, np.array([2.0]), alone, nothing, alone)
+    assert found.chance[0] == pytest.approx(queueing.blocking(gated.RANKS, gated.RANKS * load), abs=0.07)
+
+
+def test_shared_passes_settle_where_what_comes_is_what_is_done():
+    """With floors that many prompts must share all ranks are always busy, with the tokens of a steady gated queue."""
+    steady, begun = np.array([0.5]), np.array([40.0])
+    found = gated.crowd(1.0, np.ones(1), steady, begun, steady + begun)
+    assert found.chance[0] == pytest.approx(1.0, abs=1e-3)
+    assert found.tokens[0] == pytest.approx(begun[0] / (1 - steady[0]) - 1, rel=1e-3)
+
+
+@pytest.mark.parametrize("beyond", [-3.0, -0.5, 0.0, 0.7, 2.0, 6.0])
+def test_the_ratio_of_mills_is_close(beyond):
+    law = NormalDist()
+    assert float(gated.mills(np.array(beyond))) == pytest.approx(law.cdf(-beyond) / law.pdf(beyond), rel=0.012)
+
+
+def test_waits_that_vary_like_an_exponential_one_have_its_quantile():
+    for variance in (0.999, 1.001):
+        found = float(gated.pass_excess(np.array(1.0), np.array(variance), 0.95))
+        assert found == pytest.approx(-np.log(0.05) - 1, rel=0.02)
+    assert float(gated.pass_excess(np.array(1.0), np.array(0.0), 0.95)) == pytest.approx(0.0, abs=1e-9)
+    assert float(gated.pass_excess(np.array(0.0), np.array(0.0), 0.95)) == 0.0
 
 
 def test_no_prompts_leave_the_floor_of_a_pass():
-    columns = (np.array([x]) for x in (0.02, 4e-5, 4.0, 0.0))
-    for wait in gated.pass_wait(*columns, 1e3, np.array([2e3]), np.array([8192.0])):
-        assert wait == pytest.approx(0.02)
+    for wait in gated.pass_wait(asked(0.02, 4e-5, 4, 0.0)):
+        assert wait.mean == pytest.approx(0.02)
+        assert wait.variance == pytest.approx(0.0)
 
 
 def test_passes_that_end_in_order_hold_up_those_behind():
@@ -48,15 +123,16 @@ def test_passes_that_end_in_order_hold_up_those_behind():
     held = np.where(since >= 0, np.maximum(long * (1 - 1 / stages) - since - own, 0), 0.0)
     found = gated.order_wait((np.array([[long]]), np.ones(1)), np.array([own]), np.array([4.0]), np.array([rate]))
     assert found[0] == pytest.approx(held.mean(), rel=0.1)
-    assert gated.order_wait((np.array([[long]]), np.ones(1)), np.array([own]), np.ones(1), np.array([rate]))[0] == 0
+    assert (
+        gated.order_wait((np.array([[long]]), np.ones(1)), np.array([own]), np.ones(1), np.array([rate]))[0] == 0
+    )
 
 
-def test_response_is_the_pipeline_within_a_chunk_and_processor_sharing_beyond():
+def test_response_is_the_pipeline_within_a_chunk_and_stage_after_stage_beyond():
     stages = np.array([1.0, 4.0])
-    assert gated.pass_response(stages, 0.0, 0.7) == pytest.approx(stages)
-    alone = queueing.processor_sharing_response(np.ones(2), 0.7)
-    assert gated.pass_response(stages, 1.0, 0.7) == pytest.approx(alone)
-    assert gated.pass_response(stages, 0.5, 0.0) == pytest.approx((stages + 1) / 2)
+    assert gated.pass_response(stages, 0.0, 3.0) == pytest.approx(stages)
+    assert gated.pass_response(stages, 1.0, 3.0) == pytest.approx([3.0, 3.0])
+    assert gated.pass_response(stages, 0.5, 1.0) == pytest.approx((stages + 1) / 2)
 
 
 def lined(prompts: float, steps: float, ranks: int, seconds: float) -> tuple[float, float]:

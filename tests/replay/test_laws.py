@@ -151,6 +151,20 @@ def test_a_prompt_that_fits_nowhere_is_rejected() -> None:
     assert tuple(found.counts) == (1, 1, 0)
 
 
+def test_rows_are_kept_for_sequences_that_go_on_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few sessions at a time need few rows, however many there are in all; how many there are first changes nothing."""
+    table, grown = sessions(400, 3), []
+    asked = traffic.retimed(table, 0.05, np.random.default_rng(1))
+    design = toy(0, False, 3000.0, (0.0, 4000.0, 0.0), False)
+    wide = replay(design, asked)
+    more = run._with_more_slots
+    monkeypatch.setattr(run, "LIVE", 2)
+    monkeypatch.setattr(run, "_with_more_slots", lambda world: grown.append(len(world.slots)) or more(world))
+    narrow = replay(design, asked)
+    assert len(asked.starts) > 50 > 2 * max(grown)
+    assert np.array_equal(narrow.records, wide.records)
+
+
 def test_the_horizon_leaves_the_rest_unfinished() -> None:
     table = sessions(200, 1)
     found = replay(

@@ -10,7 +10,7 @@ from dse.physics.gated import line_passes
 from dse.replay import traffic
 from dse.replay.compiled import available
 from dse.replay.design import Size, size, system
-from dse.replay.layout import T_PASSES, T_STEPS
+from dse.replay.layout import R_FIRST, T_PASSES, T_STEPS
 from dse.replay.outcome import Outcome
 from dse.replay.run import replay
 from dse.replay.system import Decode, Keeping, Links, Prefill, System, Times
@@ -134,7 +134,7 @@ def test_coded_kv_crosses_in_the_time_of_the_closed_form() -> None:
     plain, coded = (way(name) for name in ("decode", "coded"))
     for served in (plain, coded):
         links = system(served, Size(1, 1, 1.0), 1e4).links
-        line = first_token_lines(served.at)[1]
+        line = first_token_lines(served.at, 0.0)[1]
         assert links.kv_token / min(links.prefill, links.decode) == pytest.approx(float(line.per_moved[0]))
     assert coded.kv_token / float(coded.at.kv_token[0]) == pytest.approx(7.0, rel=1e-2)
     assert plain.kv_token == float(plain.at.kv_token[0])
@@ -189,3 +189,13 @@ def test_a_decode_instance_makes_the_passes_of_the_closed_form(busy: float) -> N
     made = found.totals[T_PASSES] / calls
     assert made == pytest.approx(float(line_passes(3.0, np.array(steps))), rel=0.08)
     assert made > 1.5 * 250 / (64 * 100)
+
+
+@pytest.mark.parametrize(("ranks", "tokens"), [(1, 120.0), (2, 60.0), (3, 40.0)])
+def test_prompts_in_line_take_as_long_as_the_rank_with_the_most(ranks: int, tokens: float) -> None:
+    """Three prompts of 40 tokens on one rank take a pass of 120 tokens, on three that of the longest."""
+    decode = Decode(1, 4, 1e12, chunk=1000.0, ranks=ranks)
+    shape = System(linear(0.01, slots=4), Prefill(1), decode, Keeping(), Links(), colocated=True)
+    come = traffic.as_recorded(single_steps(np.array([1.0, 40.0, 40.0, 40.0])), np.array([0.0, 1e-3, 2e-3, 3e-3]))
+    ended = np.sort(replay(shape, come).column(R_FIRST))
+    assert ended[1:] == pytest.approx(0.01 + 0.01 * tokens)

@@ -100,6 +100,7 @@ def test_more_memory_never_shortens_retention_nor_costs_hits(side, name, agent, 
     roomy = (at.prefill.room >= 0) & (at.decode.room >= 0)
     assert not_above(before.retention_time[roomy], after.retention_time[roomy])
     assert not_above(before.hit_rate[roomy], after.hit_rate[roomy])
+    roomy &= ~at.at_home("prefill")  # there a step that finds its prefix waits for the one instance that has it
     assert not_above(after.latency_mean[roomy], before.latency_mean[roomy], RESTORE)
 
 

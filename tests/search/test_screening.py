@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dse.facts.problem import load
 from dse.search.ask import ask
 from dse.search.scoring import block as blocks
-from dse.search.scoring import classes, combine, mappings, screening, tails, waits
+from dse.search.scoring import classes, combine, mappings, rows, screening, tails, waits
 from dse.search.scoring.keeping import kept
 from dse.search.scoring.phases import Decoding
 from dse.search.scoring.plan import Plan, TableKey
@@ -22,6 +22,7 @@ from dse.search.scoring.tables import decode_table, prefill_table
 
 STUDIES = Path(__file__).parents[1] / "studies"
 STUDY, OFFLOAD = STUDIES / "small.yaml", STUDIES / "offload.yaml"
+WIRED = Path(__file__).parents[2] / "search_spaces" / "agentic_datacenter.yaml"
 DESIGNS = 24
 CLOSE = 1e-10
 
@@ -97,7 +98,8 @@ def test_what_is_left_out_lies_below_the_percentile_at_any_times(seed, cell):
     blocked, delay = random.uniform(0, 0.3, count), random.exponential(3.0, count)
     retention = np.full(count, tails.RETENTION[cell] + 0.01)
     lower = np.clip(random.uniform(-0.5, 1.2, count), 0, 1)
-    lines = waits.Waiting(warm, cold, random.exponential(0.1, count), retention, lower, blocked, delay)
+    restored, joins, *spreads = random.exponential(0.1, (4, count))
+    lines = waits.Waiting(warm, cold, restored, retention, lower, blocked, delay, joins, *spreads)
     output = random.exponential(1.0, count)
     with patch.object(tails, "pays", return_value=bool(seed % 5 < 2)):
         some = tails.at_percentile(shape, own.operation, lines, output)
@@ -166,15 +168,50 @@ def test_a_wider_grid_within_a_reach_is_the_grid_of_that_reach():
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_a_table_from_passes_shared_by_topologies_is_the_table_made_alone(elsewhere):
-    own = plan()
+def test_tables_made_in_one_stroke_are_those_made_alone(elsewhere):
+    own = Plan.of(load(WIRED))
+    wirings = ["native", *own.problem.topologies]
     for agent, item in enumerate(own.classes):
-        key = TableKey(agent, "h100_sxm", "native", 0.0, "release", "bf16", 0, elsewhere)
-        site, settings_ = own.site(key), own.problem.serving
-        how = Decoding(tuple(mappings.powers_of_two(settings_.max_batch)), attention_elsewhere=elsewhere)
-        for shared, alone in (
-            (own.prefill(key), prefill_table(site, item.load, settings_.chunk_tokens)),
-            (own.decode(key), decode_table(site, item.load, how)),
-        ):
-            for name in shared._fields[1:]:
-                assert (getattr(shared, name) == getattr(alone, name)).all(), name
+        keys = [
+            TableKey(agent, device, wiring, light, weight, "bf16", 0, elsewhere)
+            for device in own.devices[::4]
+            for wiring in wirings
+            for light in (400e9, 1e12)
+            for weight in ("release", "fp8")
+        ]
+        own.prefill_tables(agent, keys[::2])
+        own.prefill_tables(agent, keys[::-1])
+        own.decode_tables(agent, keys)
+        tiers = set()
+        for key in keys[:: 13 if elsewhere else 5]:
+            site, settings_ = own.site(key), own.problem.serving
+            tiers.add(site.paths.rates.size)
+            how = Decoding(tuple(mappings.powers_of_two(settings_.max_batch)), attention_elsewhere=elsewhere)
+            for shared, alone in (
+                (own.prefill(key), prefill_table(site, item.load, settings_.chunk_tokens)),
+                (own.decode(key), decode_table(site, item.load, how)),
+            ):
+                assert all((a == b).all() for a, b in zip(shared.grid, alone.grid, strict=True)), key
+                for name in shared._fields[1:]:
+                    assert (getattr(shared, name) == getattr(alone, name)).all(), (name, key)
+        assert len(tiers) > 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6))
+def test_rows_of_a_design_are_dropped_where_another_is_as_good_in_everything(seed):
+    random = np.random.default_rng(seed)
+    design = np.sort(random.integers(0, 4, random.integers(1, 120)))
+    own = rows.Rows(design, np.zeros_like(design), np.arange(design.size))
+    criteria = random.integers(0, random.integers(2, 40), (3, design.size)).astype(float)
+    beaten = [
+        any(
+            design[i] == design[j]
+            and (criteria[:, j] <= criteria[:, i]).all()
+            and ((criteria[:, j] < criteria[:, i]).any() or j < i)
+            for j in range(design.size)
+            if i != j
+        )
+        for i in range(design.size)
+    ]
+    assert rows.undominated(own, list(criteria), 5).row.tolist() == np.flatnonzero(~np.asarray(beaten)).tolist()

@@ -56,13 +56,11 @@ def prefill_rows(site: Site, asked: Asked, load: Load) -> PrefillTable:
     grid = asked.grid
     bare, cached, short = _timed(site, asked)
     per_token, per_area = _coefficients(bare, cached, grid, load, grid.size.astype(float))
-    waited = in_passes(load, grid, short.seconds, per_token * load.fresh + per_area * load.area)
+    waited = in_passes(load, grid, short.seconds, per_token, per_area)
     occupied = grid.devices / grid.attention_dp
     return PrefillTable(
         grid=grid,
-        pass_time=waited.anywhere,
-        pinned_time=waited.pinned,
-        response=waited.response,
+        **waited._asdict(),
         per_token=per_token,
         per_area=per_area,
         work_token=occupied * per_token,

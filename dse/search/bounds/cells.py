@@ -263,7 +263,7 @@ class Cells:
         """Least line of any prefill mapping of the study: what a step that finds nothing takes at the very least."""
         if agent not in self.coldest:
             lines = [
-                self._prefill_rows(agent, kind, place)[0].line
+                self._prefill_rows(agent, kind, place)[0].cold_line
                 for kind in range(self.prefill.types.size)
                 for place in self._places(self.prefill, "prefill", kind, self.widest("prefill"))
             ]

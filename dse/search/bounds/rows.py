@@ -32,6 +32,8 @@ class PrefillRows(NamedTuple):
     cold: FloatArray
     """The same for steps that find nothing, the rest staying on the decode pool [s]."""
     line: Line
+    cold_line: Line
+    """Of steps that do not find their prefix."""
 
 
 class DecodeRows(NamedTuple):
@@ -61,11 +63,12 @@ def prefill_rows(table: PrefillTable, load: ClassLoad, utilisation: float) -> Pr
             seconds(*load.keeping),
             seconds(*load.losing),
             seconds(*load.cold),
-            *(table.pass_time, table.response, table.per_token, table.per_area),
+            *(table.pass_time, table.response, table.per_token, table.per_area, table.cold_response),
         ]
     )
-    need, keeping, losing, cold, *line = columns[:, undominated(columns)]
-    return PrefillRows(need, keeping, losing, cold, Line(*line))
+    need, keeping, losing, cold, *line, later = columns[:, undominated(columns)]
+    warm = Line(*line)
+    return PrefillRows(need, keeping, losing, cold, warm, warm._replace(response=later))
 
 
 def undominated(columns: FloatArray) -> IntArray:
@@ -174,7 +177,7 @@ def prefill_levels(
     and no less than at the larger times their ratio: all parts of a step would have to shrink by as much.
     """
     nodes = np.unique([*range(0, tpots.size, every), tpots.size - 1])
-    found = least_latency(plan, agent, load, (rows.line, rows.line), tpots[None, nodes])
+    found = least_latency(plan, agent, load, (rows.line, rows.cold_line), tpots[None, nodes])
     place = np.arange(tpots.size)
     before, after = np.searchsorted(nodes, place, side="right") - 1, np.searchsorted(nodes, place)
     ratio = tpots / np.maximum(tpots[nodes[after]], TINY)

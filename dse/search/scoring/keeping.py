@@ -1,13 +1,14 @@
 """Keeping KV between steps: how long each tier can hold it, and what is lost when it cannot."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from dse.arrays import FloatArray, IntArray
-from dse.physics import gated, retention
+from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.physics import gated, queueing, retention, serving
 from dse.search.scoring.phases import APPEND_CHUNK
-from dse.search.scoring.sides import Setting
+from dse.search.scoring.sides import HOME, Setting
 
 LEAST = 1e-9
 """Keeps a division finite where a class has nothing to append [1]."""
@@ -34,6 +35,14 @@ class Kept(NamedTuple):
     """Tokens read back from the pool per step [tok]."""
     idle_share: FloatArray
     """Idle over active KV in the owner's HBM [1]."""
+    lower: FloatArray
+    """Share of the prefixes found that a step reads back from below HBM [1]."""
+    per_cached: FloatArray
+    """Reading a cached token back from there [s/tok]."""
+    blocked: FloatArray
+    """Share of the requests that find no decode slot free [1]."""
+    append: FloatArray
+    """Device time per step of prefill where the KV is, of steps whose prefix is there [s]."""
 
     def take(self, rows: IntArray) -> "Kept":
         """Select points."""
@@ -45,7 +54,8 @@ def kept(at: Setting) -> Kept:
 
     Instances belong to one class, so each class has its own characteristic time per tier; tiers are inclusive.
     """
-    times = _times(at, _token_capacity(at))
+    busy, spare, append = _busy(at), _spare(at), np.where(at.at_home("append_on_decode"), append_work(at), 0.0)
+    times = _times(at, _token_capacity(at, spare), append)
     near, curves = at.operation.affinity, at.shape.curves
     hits = [near * curves.at("hit_by_time", time) for time in times]
     found = [near * curves.at("restore_tokens", time) for time in times]
@@ -53,18 +63,43 @@ def kept(at: Setting) -> Kept:
         near * curves.at(name, times[2]) + (1 - near) * getattr(curves, name)[0]
         for name in ("miss_tokens", "miss_area")
     )
-    busy, spare = _busy(at), _spare(at)
+    restored = (hits[2] - hits[0]) / np.maximum(hits[2], 1e-12)
+    from_pool = hits[2] - hits[1] > hits[1] - hits[0]
+    free, shared = at.at_home("prefill") | at.at_home("shared"), at.at_home("shared")
     return Kept(
         time=times[2],
         hit=hits[2],
-        restored=(hits[2] - hits[0]) / np.maximum(hits[2], 1e-12),
-        from_pool=(hits[2] - hits[1] > hits[1] - hits[0]).astype(float),
+        restored=restored,
+        from_pool=from_pool.astype(float),
         lost_tokens=tokens,
         lost_area=area,
         host_tokens=found[1] - found[0],
         pool_tokens=found[2] - found[1],
         idle_share=spare / np.maximum(busy, 1.0),
+        lower=np.where(shared, 0.0, restored),
+        per_cached=at.kv_token / _restore_rate(at, from_pool),
+        blocked=np.where(free, 0.0, _blocked(at.decode.batch, at.decode.slots)),
+        append=append,
     )
+
+
+def _restore_rate(at: Setting, from_pool: BoolArray) -> FloatArray:
+    """Rate at which a request's KV comes back from the tier below HBM [B/s]."""
+    on_prefill = at.home == HOME["prefill"]
+    devices = np.where(on_prefill, at.prefill.rank_devices, at.decode.rank_devices)
+    host = np.where(on_prefill, at.prefill.host_bandwidth, at.decode.host_bandwidth)
+    rate = np.where(from_pool, np.maximum(at.pool.bandwidth, 1.0), host)
+    return serving.coded_bandwidth(rate, at.codec) * devices
+
+
+def _blocked(batch: FloatArray, slots: FloatArray) -> FloatArray:
+    """Share of the requests that find all slots of their instance busy."""
+    first, place = np.unique(batch + slots / (2 * batch), return_index=True, return_inverse=True)[1:]
+    known = [_blocking(*pair) for pair in zip(batch[first].tolist(), slots[first].tolist(), strict=True)]
+    return np.asarray(known, dtype=float)[place]
+
+
+_blocking = lru_cache(maxsize=4096)(queueing.blocking)
 
 
 def prefill_demand(at: Setting, rows: IntArray, tokens: FloatArray, area: FloatArray) -> FloatArray:
@@ -89,11 +124,11 @@ def _spare(at: Setting) -> FloatArray:
     return np.maximum(np.where(at.at_home("shared"), 0.0, room), 0.0)
 
 
-def _token_capacity(at: Setting) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _token_capacity(at: Setting, spare: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Tokens that HBM, host DRAM and pool can keep, per device of the owner; each tier holds what is above it."""
     on_prefill, prefill, decode = at.at_home("prefill"), at.prefill, at.decode
     spread = np.where(on_prefill, prefill.kv_bytes * prefill.rank_devices, decode.kv_bytes * decode.rank_devices)
-    hbm = _spare(at) / spread
+    hbm = spare / spread
     host = np.where(at.at_home("shared"), 0.0, np.where(on_prefill, prefill.host_bytes, decode.host_bytes))
     spill = np.maximum(decode.rank_requests * decode.request_bytes - decode.room, 0)
     pool = np.maximum(at.pool.capacity - spill, 0)
@@ -118,15 +153,14 @@ def append_work(at: Setting) -> FloatArray:
     return np.asarray(np.maximum(alone, filled + floor * (chunks - tokens / APPEND_CHUNK)))
 
 
-def _appended(at: Setting) -> FloatArray:
+def _appended(at: Setting, part: FloatArray) -> FloatArray:
     """Device-seconds per step that decode devices spend on prefill while nothing is lost [s]."""
     moments, decode = at.shape.moments, at.decode
     whole = decode.append_work_token * moments.fresh + decode.append_work_area * moments.area
-    part = np.where(at.at_home("append_on_decode"), append_work(at), 0.0)
     return np.where(at.colocated, whole, part) / at.operation.utilisation
 
 
-def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray]) -> list[FloatArray]:
+def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray], append: FloatArray) -> list[FloatArray]:
     """Characteristic time of each tier; where the prefill pool is home, its size depends on the misses.
 
     Prefixes found stay in their tier while their step runs, but for those in the HBM of a decode pool, which join the
@@ -135,7 +169,7 @@ def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray]) -> lis
     """
     curves, moments = at.shape.curves, at.shape.moments
     grid, occupancy = curves.retention[:-1], curves.occupancy[:-1]
-    seconds = moments.output * at.decode.work + _appended(at)
+    seconds = moments.output * at.decode.work + _appended(at, append)
     requests = at.decode.slots / at.decode.batch * at.decode.rank_requests / at.decode.rank_devices
     busy = moments.cached * requests * moments.output * at.decode.work
     rows = np.flatnonzero(at.at_home("prefill"))

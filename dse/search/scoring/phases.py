@@ -84,7 +84,15 @@ class PrefillTable(NamedTuple):
     pinned_time: FloatArray
     """The same where sessions stay with the instance that has their KV [s]."""
     response: FloatArray
-    """Time of a prompt's own tokens over their service [1]."""
+    """Time of the own tokens of a step that finds its prefix, over their service [1]."""
+    cold_response: FloatArray
+    """The same of all other steps [1]."""
+    pinned_response: FloatArray
+    pinned_cold_response: FloatArray
+    """Both where sessions stay with the instance that has their KV [1]."""
+    spread: FloatArray
+    """Variance of the wait where a prompt may go to any instance [s²]."""
+    pinned_spread: FloatArray
     per_token: FloatArray
     """Service of one fresh token [s/tok]."""
     per_area: FloatArray

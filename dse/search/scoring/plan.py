@@ -23,7 +23,7 @@ from dse.physics.shape import Shape
 from dse.physics.work import ledger
 from dse.search.fidelity.constants import constants
 from dse.search.scoring import mappings, passes, phases, supply, tables, techniques
-from dse.search.scoring.loads import Load
+from dse.search.scoring.loads import Load, Prompts
 from dse.search.scoring.shelf import Shelf
 from dse.search.scoring.sides import ClassShape, Operation
 
@@ -79,7 +79,7 @@ class Plan:
     _asked: dict[tuple[str | int, ...], phases.Asked] = field(default_factory=dict)
     _alone: dict[tuple[str | int, ...], phases.Alone] = field(default_factory=dict)
     _networks: dict[tuple[str, str, float], passes.Network] = field(default_factory=dict)
-    _wirings: dict[int, passes.Network] = field(default_factory=dict)
+    _wirings: dict[tuple[str | int, ...], passes.Network] = field(default_factory=dict)
     _sites: dict[tuple[str | int, ...], phases.Site] = field(default_factory=dict)
     _lit: dict[str, BoolArray] = field(default_factory=dict)
     _kv_tokens: dict[tuple[int, str], float] = field(default_factory=dict)
@@ -113,10 +113,13 @@ class Plan:
     def coefficients(self, device: str, topology: str) -> Coefficients:
         """Coefficients of a topology; the native one is the device's own."""
         if topology == NATIVE:
-            wired = self.problem.devices[device].scale_up
-            domain, technology = (wired.domain or 1, wired.technology) if wired else (1, "none")
-            return _native(min(domain, REACH), technology)
+            return _native(*self._native(device))
         return _from_file(self.problem.topologies[topology])
+
+    def _native(self, device: str) -> tuple[int, str]:
+        """Devices of a domain and technology of a device's own interconnect."""
+        wired = self.problem.devices[device].scale_up
+        return (min(wired.domain or 1, REACH), wired.technology) if wired else (1, "none")
 
     def lit(self, phase: str) -> BoolArray:
         """(devices, topologies) whether the scale-up links of a pool are optical ports, looked up at the first call."""
@@ -144,9 +147,9 @@ class Plan:
             "scale_out": part.scale_out.bandwidth if part.scale_out else 1.0,
             "optical": max(optical_bandwidth, 1.0),
         }
-        coefficients = self.coefficients(device, topology)
-        own = passes.network(coefficients, rates)
-        return replace(self._wirings.setdefault(id(coefficients), own), rates=own.rates)
+        own = passes.network(self.coefficients(device, topology), rates)
+        wiring = (topology, *self._native(device)) if topology == NATIVE else (topology,)
+        return replace(self._wirings.setdefault(wiring, own), rates=own.rates)
 
     def kv_token(self, agent: int, kv_dtype: str) -> float:
         """KV of one token of a class's mean context, not sharded [B/tok]."""
@@ -282,7 +285,8 @@ def _class_plan(agent: Agent, settings: Serving) -> ClassPlan:
         work.longest.p99,
         load,
         0.0 if settings.discipline == FIRST_COME else load,
-        (atoms.fresh, weights[0]),
+        Prompts(*(column[weights[0] > 0] for column in (atoms.fresh, atoms.area, weights[0], ~cold))),
+        float((weights[0] * (atoms.kind == FIRST)) @ atoms.fresh) / served.fresh,
     )
     return ClassPlan(agent, shape, passes.model_shape(agent.model), asked)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray
 from dse.physics import cost, retention, serving
-from dse.search.scoring.keeping import Kept, append_work, kept
+from dse.search.scoring.keeping import Kept, kept
 from dse.search.scoring.sides import Setting
 from dse.search.scoring.waits import wait
 
@@ -204,9 +204,7 @@ def _work(at: Setting, held: Kept) -> _Work:
     here_tokens = np.where(at.colocated, tokens, np.where(appends, shape.moments.fresh - shape.cold_fresh, 0.0))
     here_area = np.where(at.colocated, area, np.where(appends, shape.moments.area - shape.cold_area, 0.0))
     away = prefill.work_token * (tokens - here_tokens) + prefill.work_area * (area - here_area)
-    here = np.where(
-        appends, append_work(at), decode.append_work_token * here_tokens + decode.append_work_area * here_area
-    )
+    here = np.where(appends, held.append, decode.append_work_token * here_tokens + decode.append_work_area * here_area)
     return _Work(away / at.operation.utilisation, here / at.operation.utilisation, shape.moments.output * decode.work)
 
 
@@ -225,18 +223,17 @@ def _links(at: Setting, held: Kept) -> _Links:
     fresh, output = at.shape.moments.fresh + held.lost_tokens, at.shape.moments.output
     cached = at.shape.moments.cached - held.lost_tokens
     scale = at.kv_token / at.operation.utilisation
-    forth, back = np.zeros(fresh.size), np.zeros(fresh.size)
-    for name in ("prefill", "decode"):
-        there, here = serving.transfer_tokens(name, cached, fresh, output)
-        forth, back = np.where(at.at_home(name), there, forth), np.where(at.at_home(name), here, back)
+    on_prefill, on_pool = at.at_home("prefill"), at.at_home("shared")
     cold = at.shape.cold_fresh + held.lost_tokens
-    forth = np.where(at.at_home("append_on_decode"), cold, forth)
+    forth, back = np.where(at.at_home("append_on_decode"), cold, 0.0), np.zeros(fresh.size)
+    for name, owner in (("prefill", on_prefill), ("decode", at.at_home("decode"))):
+        there, here = serving.transfer_tokens(name, cached, fresh, output)
+        forth, back = np.where(owner, there, forth), np.where(owner, here, back)
     between = scale * np.maximum(forth, back)
     host = scale * np.maximum(held.host_tokens, fresh + output)
     spill = scale * np.maximum(held.pool_tokens, fresh + output)
     tokens = serving.pool_tokens(cached, fresh, output)
     pooled = scale * tokens
-    on_prefill, on_pool = at.at_home("prefill"), at.at_home("shared")
 
     def pool_time(owner: BoolArray, through: FloatArray) -> FloatArray:
         used = on_pool | (owner & (at.pool.capacity > 0))

@@ -1,11 +1,15 @@
 """Rows of phase tables for a block of designs: gather, drop what cannot matter, pair prefill with decode."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
+
+WIDTHS = (1, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 1 << 62)
+"""Rows of a design up to which designs are compared in one array, whose size goes with the square of the most [1]."""
 
 
 class Rows(NamedTuple):
@@ -33,23 +37,28 @@ def gathered(table: IntArray, sizes: IntArray) -> Rows:
 
 def undominated(rows: Rows, criteria: Sequence[FloatArray], designs: int) -> Rows:
     """Rows of each design that no other row of it beats in every criterion; of equal rows the first stays."""
-    if rows.design.size == 0:
-        return rows
     count = np.bincount(rows.design, minlength=designs)
-    width = int(count.max())
-    first = np.cumsum(count) - count
-    place = np.arange(rows.design.size) - first[rows.design]
-    grid = np.full((len(criteria), designs, width), np.inf)
-    for index, values in enumerate(criteria):
-        grid[index, rows.design, place] = values
-    beaten: BoolArray = grid[0][:, :, None] <= grid[0][:, None, :]
-    for values in grid[1:]:
-        beaten &= values[:, :, None] <= values[:, None, :]
-    earlier = np.arange(width)[:, None] < np.arange(width)[None, :]
-    beaten &= earlier | ~beaten.transpose(0, 2, 1)
-    dominated: BoolArray = np.asarray(beaten.any(axis=1))
-    kept: BoolArray = np.logical_not(dominated[rows.design, place])
+    start, kept = np.cumsum(count) - count, np.ones(rows.design.size, dtype=bool)
+    values = np.stack([*criteria])
+    for few, most in pairwise(WIDTHS):
+        mine = np.flatnonzero((count > few) & (count <= most))
+        if not mine.size:
+            continue
+        every = np.arange(count[mine].max())
+        there = every < count[mine, None]
+        place = np.where(there, start[mine, None] + every, 0)
+        kept[place[there]] = ~_beaten(np.where(there, values[:, place], np.inf))[there]
     return rows.take(kept)
+
+
+def _beaten(grid: FloatArray) -> BoolArray:
+    """(designs, width) whether another row of the design beats a row of (criteria, designs, width) in every one."""
+    no_worse: BoolArray = grid[0][:, :, None] <= grid[0][:, None, :]
+    for values in grid[1:]:
+        no_worse &= values[:, :, None] <= values[:, None, :]
+    earlier = np.arange(grid.shape[-1])[:, None] < np.arange(grid.shape[-1])
+    no_worse &= earlier | ~no_worse.transpose(0, 2, 1)
+    return np.asarray(no_worse.any(axis=1))
 
 
 class Pairs(NamedTuple):

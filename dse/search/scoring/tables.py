@@ -120,9 +120,9 @@ def _prefill(stack: Stack, load: Load) -> tuple[Stack, list[FloatArray]]:
     bare, cached, short = _passed(stack, slice(0, 3))
     per_token, per_area = _coefficients(bare, cached, grid, load, grid.size.astype(float))
     service, occupied = per_token * load.fresh + per_area * load.area, grid.devices / grid.attention_dp
-    waited = in_passes(load, grid, short, service)
+    waited = in_passes(load, grid, short, per_token, per_area)
     held = asked.weights_bytes[stack.rows] + asked.kv_bytes[stack.rows] * load.tail_context
-    chosen = _best(stack, [service * occupied, waited.anywhere + waited.response * service, held])
+    chosen = _best(stack, [service * occupied, waited.pass_time + waited.response_of(load) * service, held])
     kept = stack.take(chosen)
     occupied, per_token, per_area = occupied[chosen], per_token[chosen], per_area[chosen]
     return kept, [

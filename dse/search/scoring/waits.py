@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.atoms import HIT, Atoms
+from dse.facts.atoms import BROKEN, HIT, Atoms
 from dse.facts.distill import grid_position
 from dse.physics import gated, queueing, serving
-from dse.search.scoring.keeping import Kept
-from dse.search.scoring.sides import HOME, Operation, Setting
+from dse.search.scoring.keeping import LEAST, Kept
+from dse.search.scoring.sides import Operation, Setting
 
 CELLS = 16_000
 """Numbers in an array of steps that are ranked at once: 128 kB, so that a handful stays in the second-level cache."""
@@ -68,6 +68,12 @@ class Waiting(NamedTuple):
     """Share of the requests that find no decode slot free [1]."""
     delay: FloatArray
     """Mean wait of those for one [s]."""
+    joins: FloatArray
+    """Rest of the decode step in progress, after which a request joins [s]."""
+    warm_spread: FloatArray
+    """Variance of the start of steps that find their prefix [s²]."""
+    cold_spread: FloatArray
+    """The same of all others [s²]."""
 
     def take(self, rows: IntArray | slice) -> "Waiting":
         """Select points."""
@@ -98,7 +104,7 @@ class Law(NamedTuple):
     output: FloatArray
     """Mean tokens after the first [tok]."""
     delay: FloatArray
-    """Mean wait for a decode slot [s]."""
+    """Mean wait for a decode slot and the step in progress [s]."""
     excess: FloatArray
     """By how much the waits exceed their means at the level [s]."""
 
@@ -115,25 +121,40 @@ def waiting(at: Setting, kept: Kept, tpot: FloatArray) -> Waiting:
     """Lines of every point, the time that its KV is kept, how much of it lies below HBM, the wait for a slot."""
     output = at.shape.moments.output
     spread = at.shape.moments.output_squared / (2 * output**2)
-    free = at.at_home("prefill") | at.at_home("shared")
+    torn = _torn(at, kept.hit)
     return Waiting(
-        *first_token_lines(at),
-        at.kv_token / _restore_rate(at, kept),
+        *first_token_lines(at, torn),
+        kept.per_cached,
         kept.time,
-        np.where(at.at_home("shared"), 0.0, kept.restored),
-        np.where(free, 0.0, _blocked(at.decode.batch, at.decode.slots)),
+        kept.lower,
+        kept.blocked,
         spread * output * tpot / (at.decode.batch - at.decode.slots),
+        tpot / 2,
+        *_spreads(at, torn),
     )
 
 
-def _blocked(batch: FloatArray, slots: FloatArray) -> FloatArray:
-    """Share of the requests that find all slots of their instance busy."""
-    first, place = np.unique(batch + slots / (2 * batch), return_index=True, return_inverse=True)[1:]
-    known = [_blocking(*pair) for pair in zip(batch[first].tolist(), slots[first].tolist(), strict=True)]
-    return np.asarray(known, dtype=float)[place]
+def _torn(at: Setting, hit: FloatArray) -> FloatArray:
+    """Share of the steps without a prefix that still go where their session's KV is, as what broke was kept [1]."""
+    found, broken = _resumed(at.shape.atoms)
+    return np.where(at.at_home("prefill"), broken * hit / np.maximum(1 - found * hit, LEAST), 0.0)
 
 
-_blocking = lru_cache(maxsize=4096)(queueing.blocking)
+@lru_cache(maxsize=64)
+def _resumed(atoms: Atoms) -> tuple[float, float]:
+    """Steps that find their prefix if nothing is lost, and those that have broken it [1]."""
+    weight = atoms.weight[-1]
+    return float(weight[atoms.kind == HIT].sum()), float(weight[atoms.kind == BROKEN].sum())
+
+
+def _spreads(at: Setting, torn: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Variance of the start of steps that find their prefix, and of all others; two phases where decode prefills."""
+    prefill, here = at.prefill, at.decode.append_pass**2 / 2
+    between = torn * (1 - torn) * (prefill.pinned_time - prefill.pass_time) ** 2
+    mixed = prefill.spread + torn * (prefill.pinned_spread - prefill.spread) + between
+    warm = np.where(at.at_home("prefill"), prefill.pinned_spread, prefill.spread)
+    appended = at.colocated | at.at_home("append_on_decode")
+    return np.where(appended, here, warm), np.where(at.colocated, here, mixed)
 
 
 def wait(at: Setting, kept: Kept, tpot: FloatArray, tpot_full: FloatArray) -> Wait:
@@ -171,8 +192,10 @@ def law(atoms: Atoms, operation: Operation, whole: Waiting, level: float) -> Law
     found = near + whole.lower * (below - near)
     mean = np.einsum("ij,ij->j", found, warm[:4]) + np.einsum("ij,ij->j", lost, cold[:4])
     start = whole.warm.start * warm[0] + whole.cold.start * cold[0]
-    excess = np.hypot(gated.pass_excess(start, level), queueing.delay_excess(whole.blocked, whole.delay, level))
-    return Law(mean, warm[4] + cold[4], whole.blocked * whole.delay, excess)
+    between = warm[0] * cold[0] * (whole.warm.start - whole.cold.start) ** 2
+    spread = whole.warm_spread * warm[0] + whole.cold_spread * cold[0] + between
+    excess = np.hypot(gated.pass_excess(start, spread, level), queueing.delay_excess(whole.blocked, whole.delay, level))
+    return Law(mean, warm[4] + cold[4], whole.blocked * whole.delay + whole.joins, excess)
 
 
 @lru_cache(maxsize=64)
@@ -224,8 +247,11 @@ def queued(operation: Operation, steps: Steps, weights: FloatArray, part: Waitin
     return queueing.first_come_wait(mean, scv, operation.arrival_scv, operation.utilisation)
 
 
-def first_token_lines(at: Setting) -> tuple[Line, Line]:
-    """Time to first token of steps that find their prefix, and of those that do not: own work shared, KV moved."""
+def first_token_lines(at: Setting, torn: FloatArray | float) -> tuple[Line, Line]:
+    """Time to first token of steps that find their prefix, and of those that do not: own work shared, KV moved.
+
+    Who has nothing to find goes to the prefill instance with the least to do, but for a share ``torn``.
+    """
     prefill, decode = at.prefill, at.decode
     appends, on_prefill, shared = (at.at_home(name) for name in ("append_on_decode", "prefill", "shared"))
     coded = [serving.coded_bandwidth(part.bandwidth, at.codec) for part in (prefill, decode, at.pool)]
@@ -233,20 +259,26 @@ def first_token_lines(at: Setting) -> tuple[Line, Line]:
     pool = np.maximum(coded[2], 1.0) * np.minimum(prefill.rank_devices, decode.rank_devices)
     over_link, over_pool = at.kv_token / link, serving.pool_tokens(1.0, 0.0, 0.0).sum() * at.kv_token / pool
     crosses = on_prefill | at.at_home("decode")
-    elsewhere = np.where(on_prefill, prefill.pinned_time, prefill.pass_time)
     shared_load = 0.0 if at.operation.first_come else at.operation.utilisation
     sharing = queueing.processor_sharing_response(np.ones(at.kv_token.shape), shared_load)
 
-    def line(here: BoolArray, crosses: BoolArray) -> Line:
+    def line(here: BoolArray, crosses: BoolArray, start: FloatArray, response: FloatArray) -> Line:
         return Line(
-            np.where(here, decode.append_pass, elsewhere),
-            np.where(here, sharing, prefill.response),
+            np.where(here, decode.append_pass, start),
+            np.where(here, sharing, response),
             np.where(here, decode.append_per_token, prefill.per_token),
             np.where(here, decode.append_per_area, prefill.per_area),
             np.where(shared, over_pool, np.where(crosses, over_link, 0.0)),
         )
 
-    return line(at.colocated | appends, crosses), line(at.colocated, crosses | appends)
+    start = np.where(on_prefill, prefill.pinned_time, prefill.pass_time)
+    response = np.where(on_prefill, prefill.pinned_response, prefill.response)
+    cold_start = prefill.pass_time + torn * (prefill.pinned_time - prefill.pass_time)
+    cold_response = prefill.cold_response + torn * (prefill.pinned_cold_response - prefill.cold_response)
+    return (
+        line(at.colocated | appends, crosses, start, response),
+        line(at.colocated, crosses | appends, cold_start, cold_response),
+    )
 
 
 def ordered(atoms: Atoms, *, below: bool) -> tuple[Steps, IntArray]:
@@ -274,12 +306,3 @@ def _steps(atoms: Atoms, operation: Operation, part: Waiting) -> tuple[Steps, Fl
     weights[:, steps.group[1]] *= part.lower[:, None]
     weights[:, steps.group[0]] *= 1 - part.lower[:, None]
     return steps, weights
-
-
-def _restore_rate(at: Setting, kept: Kept) -> FloatArray:
-    """Rate at which a request's KV comes back from the tier below HBM [B/s]."""
-    on_prefill = at.home == HOME["prefill"]
-    devices = np.where(on_prefill, at.prefill.rank_devices, at.decode.rank_devices)
-    host = np.where(on_prefill, at.prefill.host_bandwidth, at.decode.host_bandwidth)
-    rate = np.where(kept.from_pool > 0, np.maximum(at.pool.bandwidth, 1.0), host)
-    return serving.coded_bandwidth(rate, at.codec) * devices
