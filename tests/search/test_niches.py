@@ -41,10 +41,19 @@ def trap():
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_region_behind_several_levers_is_found(seed, trap, tmp_path):
-    question = Question("trap", trap.space, GOALS, trap)
+    question = Question("trap", trap.space, GOALS, trap, generation=256)
     options = Options(Budget(evaluations=40_000), seed=seed, workers=1, results=tmp_path)
     found = explore(question, options)
     assert {found.question.space.decode(row)["device"] for row in found.archive.rows} == {"d7"}
+
+
+def test_children_take_whole_parts_from_one_parent_half_the_time():
+    made = space({f"{part}.{lever}": (0, 1) for part in ("prefill", "decode") for lever in range(8)}, {})
+    mother, father = np.zeros((2000, 16), dtype=np.int16), np.ones((2000, 16), dtype=np.int16)
+    child = evolution._mixed(made, mother, father, np.random.default_rng(0)).reshape(-1, 2, 8)
+    whole = (child == child[:, :, :1]).all(axis=(1, 2))
+    alike = 1 - evolution.CROSSOVER * (1 - evolution.WHOLE)
+    assert whole.mean() == pytest.approx(alike, abs=0.03)
 
 
 def started(study):

@@ -104,6 +104,22 @@ def test_diagonals_differ_by_short_steps_of_two_long_levers():
     assert len(near) <= tested.moves[2]
 
 
+def test_twofold_neighbours_differ_in_two_levers_by_any_word_and_a_step():
+    tested = space({"kind": ("p", "q", "r"), "few": (1, 2, 3), "x": tuple(range(50))}, {})
+    design = tested.encode({"kind": "q", "few": 2, "x": 7})
+    near, source = tested.twofold(design)
+    words, few, long = ((0, 2), (0, 2), (6, 8))
+    expected = {(a, b, 7) for a in words for b in few} | {(a, 1, c) for a in words for c in long}
+    assert {tuple(row) for row in near.rows.tolist()} == expected | {(1, b, c) for b in few for c in long}
+    assert (source == 0).all()
+    assert len(near) <= tested.moves[3]
+
+
+def test_levers_of_one_part_begin_with_one_word():
+    tested = space({"prefill.a": (1, 2), "decode.a": (1, 2), "prefill.b": (1, 2), "rate": (1, 2)}, {})
+    assert tested.parts.tolist() == [0, 1, 0, 3]
+
+
 def test_spaces_beyond_64_bits_are_counted_and_sampled():
     tested = space({f"x{n}": tuple(range(50)) for n in range(16)}, {})
     assert tested.size == 50**16
