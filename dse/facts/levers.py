@@ -22,7 +22,8 @@ FUSED = "flash_attention"
 """Technique that keeps attention scores on the chip: what engines run and the time model is fitted on."""
 _MAX_STEPS = 10_000
 _FINE = 1_000
-"""Steps of a range of a quantity that states none: objectives that are smooth there are within 0.1 % of their best."""
+"""Steps of a range of a quantity that states none: objectives that are smooth there are within 0.1 % of their best. On
+members of the flagship's front, optical bandwidth and pool capacity from twice as many gained less than 0.01 %."""
 
 
 @dataclass(frozen=True)
