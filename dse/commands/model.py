@@ -134,8 +134,7 @@ def from_trace(
     as_json: AsJson = False,
 ) -> None:
     """Distil a class of agents from a recorded trace."""
-    from dse.facts import traces
-    from dse.facts import workload as classes
+    from dse.facts.workload import classes, traces
     from dse.insight import sessions
 
     recording = traces.read_trace(file)

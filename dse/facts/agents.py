@@ -13,7 +13,7 @@ from dse.facts.reader import Path_, Source
 from dse.facts.study import AgentSpec, Slo, Study
 
 if TYPE_CHECKING:
-    from dse.facts.workload import Workload
+    from dse.facts.workload.classes import Workload
 
 
 class Target(NamedTuple):
@@ -68,7 +68,7 @@ def known_model(study: Study, name: str, broken: frozenset[Path_]) -> Model | No
 def _agent(name: str, spec: AgentSpec, model: Model, slo: Slo, source: Source, found: list[Mistake]) -> Agent | None:
     """One agent, or None with what is wrong added to `found`."""
     # The trace tables behind a workload need numpy and are read only when a study is resolved.
-    from dse.facts.workload import load_workload
+    from dse.facts.workload.classes import load_workload
 
     path = ("agents", name, "workload")
     budget = spec.context_budget or model.max_context

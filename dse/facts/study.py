@@ -16,8 +16,8 @@ from dse.facts.models import Model
 from dse.facts.prices import PriceSet
 from dse.facts.quantities import Count, Flag, Positive, Quantity, Ratio, Seconds, Strict
 from dse.facts.serving import Serving
-from dse.facts.subagents import SubAgents
 from dse.facts.technologies import Link, Memory, Technique
+from dse.facts.workload.subagents import SubAgents
 
 ContextPolicy = Literal["append_only", "page_replaced", "keep_last_n", "compaction", "truncation"]
 PositiveSeconds: TypeAlias = Annotated[float, Quantity("s", positive=True)]

@@ -7,7 +7,7 @@ import numpy as np
 
 from dse.facts import catalog
 from dse.facts.models import Model
-from dse.facts.workload import load_workload, names
+from dse.facts.workload.classes import load_workload, names
 from dse.insight import wording
 from dse.insight.table import Table
 from dse.physics import intensity, transformer

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dse.facts.workload import Workload, load_workload, names
+from dse.facts.workload.classes import Workload, load_workload, names
 from dse.insight.table import Table
 from dse.insight.wording import cell, number, percent, quantity
 

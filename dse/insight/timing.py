@@ -3,7 +3,7 @@
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray
-from dse.facts.atoms import BROKEN, FIRST, HIT
+from dse.facts.workload.atoms import BROKEN, FIRST, HIT
 from dse.insight.case import Case, ClassCase, Phase
 from dse.insight.memory import moved
 from dse.insight.technique_words import kv_transfer, pass_words

@@ -2,7 +2,7 @@ r"""KV retention: how long a session's KV can wait for its next step, and what a
 
 Between two steps a tool runs or a person thinks, and the KV cache of the session waits in some memory tier. Under
 least-recently-used replacement a large cache behaves as if every entry were kept for one *characteristic time* T
-(Che). A class is described by curves over T (:mod:`dse.facts.workload`); this module finds T from the capacity,
+(Che). A class is described by curves over T (:mod:`dse.facts.workload.classes`); this module finds T from the capacity,
 and the state into which a loaded system falls.
 """
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from dse.arrays import FloatArray
-from dse.facts.workload import Workload
+from dse.facts.workload.classes import Workload
 from dse.physics import demand, serving
 from dse.physics.work import ledger
 from dse.replay.design import Served, decode_step_of

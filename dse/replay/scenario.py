@@ -7,9 +7,9 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.sessions import Steps
-from dse.facts.traces import Blocks, read_trace
-from dse.facts.workload import Overrides, Workload, described, workload
+from dse.facts.workload.classes import Overrides, Workload, described, workload
+from dse.facts.workload.sessions import Steps
+from dse.facts.workload.traces import Blocks, read_trace
 from dse.replay import traffic
 from dse.replay.design import Served, Size, size, system
 from dse.replay.outcome import Outcome

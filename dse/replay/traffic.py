@@ -11,8 +11,8 @@ import numpy as np
 
 from dse.arrays import FloatArray, IntArray
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.sessions import Steps
-from dse.facts.traces import Blocks
+from dse.facts.workload.sessions import Steps
+from dse.facts.workload.traces import Blocks
 
 PRELOADED = 200_000
 """Sequences whose KV a steady start offers to the tiers, the latest [1]: more than any tier holds."""

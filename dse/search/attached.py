@@ -6,7 +6,7 @@ from typing import Any
 from dse.facts import writer
 from dse.facts.problem import Problem, dump
 from dse.facts.topology.network import load_topology
-from dse.facts.workload import SUFFIXES, files_of
+from dse.facts.workload.classes import SUFFIXES, files_of
 
 
 def attachments(problem: Problem) -> dict[str, Path]:

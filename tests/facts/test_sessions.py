@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.facts import atoms, distill, policies, sessions
-from dse.facts.sessions import Steps, Tokens, steps
-from dse.facts.workload import load_workload, names
+from dse.facts.workload import atoms, distill, policies, sessions
+from dse.facts.workload.classes import load_workload, names
+from dse.facts.workload.sessions import Steps, Tokens, steps
 
 SHARED = 100.0
 laws = settings(deadline=None, max_examples=40)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from dse.facts.errors import SpecError
 from dse.facts.problem import dump, load, resolve
 from dse.facts.reader import Source
-from dse.facts.sessions import Tokens, steps
-from dse.facts.subagents import SubAgents, dealt
-from dse.facts.workload import load_workload
+from dse.facts.workload.classes import load_workload
+from dse.facts.workload.sessions import Tokens, steps
+from dse.facts.workload.subagents import SubAgents, dealt
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.facts import traces
 from dse.facts.errors import SpecError
-from dse.facts.sessions import share_prefix
-from dse.facts.workload import described, from_trace, load_workload, write
+from dse.facts.workload import traces
+from dse.facts.workload.classes import described, from_trace, load_workload, write
+from dse.facts.workload.sessions import share_prefix
 
 HEADER = "session,gap_s,cached_tokens,fresh_tokens,output_tokens\n"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dse.facts import atoms, atoms_cache, distill
 from dse.facts.errors import SpecError
-from dse.facts.policies import POLICIES, Policy
-from dse.facts.profiles import generate
 from dse.facts.reader import validate_file
-from dse.facts.workload import Workload, WorkloadFile, load_workload, names
+from dse.facts.workload import atoms, atoms_cache, distill
+from dse.facts.workload.classes import Workload, WorkloadFile, load_workload, names
+from dse.facts.workload.policies import POLICIES, Policy
+from dse.facts.workload.profiles import generate
 
 FOLDER = Path(str(resources.files("dse.facts"))) / "catalog" / "workloads"
 MINIMAL = """

@@ -13,7 +13,7 @@ import pytest
 
 import dse
 from dse.facts import problem
-from dse.facts.traces import read_trace
+from dse.facts.workload.traces import read_trace
 from dse.search import course
 from dse.search.archive import empty_ledger
 from dse.search.axes import Designs

@@ -6,10 +6,11 @@ import signal
 from contextlib import contextmanager
 from pathlib import Path
 
-from dse.facts import calibration, hf_import, measurements, traces, workload
+from dse.facts import calibration, hf_import, measurements
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
 from dse.facts.topology.network import load_topology
+from dse.facts.workload import classes, traces
 from dse.insight.forecast import predict_file
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,7 @@ def _calibration(path):
 
 
 def _workload(path):
-    workload.load_workload(path)
+    classes.load_workload(path)
 
 
 def sources():

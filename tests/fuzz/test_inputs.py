@@ -17,13 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dse.facts import files, measurements, sessions, traces
+from dse.facts import files, measurements
 from dse.facts.errors import SpecError
 from dse.facts.problem import load
 from dse.facts.reader import read
 from dse.facts.topology.files import read_wiring
 from dse.facts.topology.network import load_topology
-from dse.facts.workload import load_workload
+from dse.facts.workload import sessions, traces
+from dse.facts.workload.classes import load_workload
 
 
 def _mutate():

@@ -123,9 +123,7 @@ def test_passes_that_end_in_order_hold_up_those_behind():
     held = np.where(since >= 0, np.maximum(long * (1 - 1 / stages) - since - own, 0), 0.0)
     found = gated.order_wait((np.array([[long]]), np.ones(1)), np.array([own]), np.array([4.0]), np.array([rate]))
     assert found[0] == pytest.approx(held.mean(), rel=0.1)
-    assert (
-        gated.order_wait((np.array([[long]]), np.ones(1)), np.array([own]), np.ones(1), np.array([rate]))[0] == 0
-    )
+    assert gated.order_wait((np.array([[long]]), np.ones(1)), np.array([own]), np.ones(1), np.array([rate]))[0] == 0
 
 
 def test_response_is_the_pipeline_within_a_chunk_and_stage_after_stage_beyond():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dse.facts.problem import load
-from dse.facts.sessions import Steps, Tokens, steps
+from dse.facts.workload.sessions import Steps, Tokens, steps
 from dse.insight.case import case
 from dse.insight.replays.case import served
 from dse.replay.design import Served

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.facts.sessions import Steps, Tokens, steps
+from dse.facts.workload.sessions import Steps, Tokens, steps
 from dse.physics import demand
 from dse.replay import grids, layout, run, traffic
 from dse.replay.clock import chunk_time, step_time

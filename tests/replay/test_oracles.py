@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dse.facts.sessions import Tokens, steps
+from dse.facts.workload.sessions import Tokens, steps
 from dse.physics import demand
 from dse.physics.gated import line_passes
 from dse.replay import traffic

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.facts.traces import read_trace
+from dse.facts.workload.traces import read_trace
 from dse.insight.replays.retention import curves, figure
 from dse.replay import traffic
 from dse.replay.run import replay

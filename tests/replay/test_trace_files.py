@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dse.facts.errors import SpecError
-from dse.facts.traces import read_trace
+from dse.facts.workload.traces import read_trace
 from dse.replay.scenario import Plan, of_file, play
 from tests.replay.conftest import CODING, DATA, way
 

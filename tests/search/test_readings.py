@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse import compiled
-from dse.facts.atoms import FIRST, HIT, MISSED, Atoms
-from dse.facts.distill import RETENTION
+from dse.facts.workload.atoms import FIRST, HIT, MISSED, Atoms
+from dse.facts.workload.distill import RETENTION
 from dse.physics import queueing
 from dse.search.scoring import readings
 

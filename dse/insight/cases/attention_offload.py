@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dse.facts.problem import Problem
-from dse.facts.workload import load_workload
+from dse.facts.workload.classes import load_workload
 from dse.insight.cases.answers import Answers
 from dse.insight.cases.relation import Relation, above, near
 from dse.physics import serving

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from dse.facts.catalog import model as catalog_model
 from dse.facts.problem import Problem
-from dse.facts.workload import load_workload
+from dse.facts.workload.classes import load_workload
 from dse.insight.cases.answers import Answers
 from dse.insight.cases.relation import Relation, above
 

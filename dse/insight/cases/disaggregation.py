@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from dse.facts.problem import Problem
-from dse.facts.workload import load_workload
+from dse.facts.workload.classes import load_workload
 from dse.insight.cases.answers import Answers
 from dse.insight.cases.relation import Relation, above
 

@@ -9,7 +9,7 @@ from dse.facts.catalog import accelerator
 from dse.facts.catalog import model as catalog_model
 from dse.facts.problem import Problem
 from dse.facts.task_graph import Call, TaskGraph, load_task_graph
-from dse.facts.workload import load_workload
+from dse.facts.workload.classes import load_workload
 from dse.insight.cases.answers import Answers
 from dse.insight.cases.registry import study
 from dse.insight.cases.relation import Relation, above, below, near

@@ -10,8 +10,8 @@ from plotly.graph_objects import Figure
 
 from dse.arrays import FloatArray
 from dse.facts.errors import Mistake, SpecError
-from dse.facts.traces import read_trace
-from dse.facts.workload import described, workload
+from dse.facts.workload.classes import described, workload
+from dse.facts.workload.traces import read_trace
 from dse.insight.report import style
 from dse.physics import retention
 from dse.replay import traffic

@@ -6,12 +6,12 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from dse.facts.agents import Agent
-from dse.facts.atoms import Atoms
-from dse.facts.distill import RETENTION, curves, moments
 from dse.facts.errors import Mistake, SpecError
 from dse.facts.problem import Problem
-from dse.facts.sessions import Steps, share_prefix
-from dse.facts.workload import Longest, Workload
+from dse.facts.workload.atoms import Atoms
+from dse.facts.workload.classes import Longest, Workload
+from dse.facts.workload.distill import RETENTION, curves, moments
+from dse.facts.workload.sessions import Steps, share_prefix
 
 QUANTITIES = ("share", "gap", "context")
 """What can be varied: part of the tasks, pause before a step, tokens of its prompt."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import FloatArray, IntArray
-from dse.facts.atoms import HIT
+from dse.facts.workload.atoms import HIT
 from dse.physics import serving
 from dse.search.bounds.quantile import least_quantile
 from dse.search.scoring.plan import Plan

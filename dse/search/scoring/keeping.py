@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.distill import RETENTION, grid_position
+from dse.facts.workload.distill import RETENTION, grid_position
 from dse.physics import gated, queueing, retention, serving
 from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.sides import HOME, Chunks, Setting

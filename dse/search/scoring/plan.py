@@ -11,12 +11,12 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.agents import Agent
-from dse.facts.atoms import BROKEN, FIRST
 from dse.facts.levers import FUSED
 from dse.facts.problem import Problem
 from dse.facts.serving import Serving
 from dse.facts.topology.network import load_topology, native
 from dse.facts.topology.reduce import Coefficients, reduce
+from dse.facts.workload.atoms import BROKEN, FIRST
 from dse.physics import demand, queueing, serving
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape

@@ -14,8 +14,8 @@ import numpy as np
 
 from dse import compiled
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.atoms import HIT, Atoms
-from dse.facts.distill import RETENTION, grid_position
+from dse.facts.workload.atoms import HIT, Atoms
+from dse.facts.workload.distill import RETENTION, grid_position
 
 LOADED, MADE = 40_000, 1_000_000
 """Readings in arrays before machine code is loaded, and before it is made [1]. To load it takes as long as 200,000 of

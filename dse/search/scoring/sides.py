@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.atoms import Atoms
-from dse.facts.distill import Curves, Moments
+from dse.facts.workload.atoms import Atoms
+from dse.facts.workload.distill import Curves, Moments
 from dse.physics import serving
 
 HOME = {name: code for code, name in enumerate(serving.KV_HOMES)}

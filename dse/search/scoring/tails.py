@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.atoms import Atoms
-from dse.facts.distill import RETENTION, grid_position
+from dse.facts.workload.atoms import Atoms
+from dse.facts.workload.distill import RETENTION, grid_position
 from dse.physics import queueing
 from dse.search.scoring.readings import longest, mixtures, pays, readings, within
 from dse.search.scoring.sides import ClassShape, Operation

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.atoms import BROKEN, HIT, Atoms
-from dse.facts.distill import grid_position
+from dse.facts.workload.atoms import BROKEN, HIT, Atoms
+from dse.facts.workload.distill import grid_position
 from dse.physics import gated, queueing, serving
 from dse.search.scoring.keeping import LEAST, Kept
 from dse.search.scoring.phases import APPEND_CHUNK

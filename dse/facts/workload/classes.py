@@ -17,15 +17,16 @@ from numpy.typing import ArrayLike
 from pydantic import model_validator
 
 from dse.arrays import FloatArray
-from dse.facts import reader, sessions, traces
-from dse.facts.atoms import Atoms
-from dse.facts.atoms_cache import cached_atoms
-from dse.facts.distill import Curves, Moments, curves, moments
+from dse.facts import reader
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
-from dse.facts.policies import POLICIES, Policy, apply, combine
-from dse.facts.profiles import Profile, generate
 from dse.facts.quantities import Flag, Fraction, Positive, Ratio, Seconds, Strict, Tokens, Uncertain
-from dse.facts.subagents import SubAgents, dealt
+from dse.facts.workload import sessions, traces
+from dse.facts.workload.atoms import Atoms
+from dse.facts.workload.atoms_cache import cached_atoms
+from dse.facts.workload.distill import Curves, Moments, curves, moments
+from dse.facts.workload.policies import POLICIES, Policy, apply, combine
+from dse.facts.workload.profiles import Profile, generate
+from dse.facts.workload.subagents import SubAgents, dealt
 
 SUFFIXES = (".yaml", ".yml")
 _ID = re.compile(r"[a-z][a-z0-9_]*$")

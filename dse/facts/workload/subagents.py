@@ -9,8 +9,8 @@ import numpy as np
 
 from dse.arrays import FloatArray, IntArray
 from dse.facts.quantities import Fraction, Positive, Strict, Tokens
-from dse.facts.sessions import Steps, steps
-from dse.facts.sessions import Tokens as Columns
+from dse.facts.workload.sessions import Steps, steps
+from dse.facts.workload.sessions import Tokens as Columns
 
 SPAN = 2.0**24
 """More tokens than any prompt has: keeps running minima of different agents apart [tok]."""

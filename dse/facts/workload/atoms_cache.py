@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dse.facts.atoms import Atoms, representative
-from dse.facts.sessions import Steps
+from dse.facts.workload.atoms import Atoms, representative
+from dse.facts.workload.sessions import Steps
 
 _FIELDS = ("kind", "fresh", "cached", "output", "weight")
 _CODE = ("atoms.py", "distill.py", "sessions.py")
@@ -44,7 +44,7 @@ def _key(table: Steps, shared: float) -> str:
     for column in (table.sequence, table.gap, table.cached, table.fresh, table.output):
         content.update(np.ascontiguousarray(column).tobytes())
     for name in _CODE:
-        content.update((resources.files("dse.facts") / name).read_bytes())
+        content.update((resources.files("dse.facts.workload") / name).read_bytes())
     return content.hexdigest()
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.errors import listed
-from dse.facts.sessions import Tokens, steps
-from dse.facts.trace_lines import Lines, Recording, blocks_of
+from dse.facts.workload.sessions import Tokens, steps
+from dse.facts.workload.trace_lines import Lines, Recording, blocks_of
 
 AGENTS = (
     "trace_id",

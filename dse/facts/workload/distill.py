@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dse.arrays import FloatArray, IntArray
-from dse.facts.sessions import Steps, before
+from dse.facts.workload.sessions import Steps, before
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _SECONDS = (
@@ -155,7 +155,7 @@ def grid_position(retention: ArrayLike) -> FloatArray:
 def moments(table: Steps) -> Moments:
     """Means over all steps.
 
-    >>> from dse.facts.sessions import Tokens, steps
+    >>> from dse.facts.workload.sessions import Tokens, steps
     >>> moments(steps([1, 1], [0, 5], Tokens([0, 100], [100, 20], [4, 6]))).fresh_cached
     1000.0
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.sessions import Steps
+from dse.facts.workload.sessions import Steps
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ import numpy as np
 
 from dse.arrays import FloatArray
 from dse.facts.errors import SpecError, did_you_mean, listed
-from dse.facts.sessions import Tokens, steps
-from dse.facts.trace_lines import MISTAKES, Arrivals, Blocks, Lines, Recording, blocks_of, in_order
-from dse.facts.traces_agents import AGENTS, SESSIONS, read_agents, read_sessions
+from dse.facts.workload.sessions import Tokens, steps
+from dse.facts.workload.trace_lines import MISTAKES, Arrivals, Blocks, Lines, Recording, blocks_of, in_order
+from dse.facts.workload.traces_agents import AGENTS, SESSIONS, read_agents, read_sessions
 
 __all__ = ["BLOCK", "MISTAKES", "Arrivals", "Blocks", "Recording", "arrivals", "read_trace"]
 

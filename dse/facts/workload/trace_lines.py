@@ -13,7 +13,7 @@ import numpy as np
 from dse.arrays import FloatArray, IntArray
 from dse.facts import files
 from dse.facts.errors import Mistake, SpecError, did_you_mean, listed
-from dse.facts.sessions import Steps
+from dse.facts.workload.sessions import Steps
 
 MISTAKES = 20
 """Lines named at once; further ones are counted."""

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.distill import RETENTION, grid_position
-from dse.facts.sessions import Steps, share_prefix
+from dse.facts.workload.distill import RETENTION, grid_position
+from dse.facts.workload.sessions import Steps, share_prefix
 
 FIRST, BROKEN, HIT, MISSED = 0, 1, 2, 3
 KINDS = ("first", "broken", "hit", "missed")

@@ -14,8 +14,8 @@ from pydantic import Field, field_validator, model_validator
 
 from dse.arrays import FloatArray, IntArray
 from dse.facts.quantities import Count, Flag, Fraction, Positive, Ratio, Seconds, Strict, Tokens
-from dse.facts.sessions import Steps, before, steps
-from dse.facts.sessions import Tokens as TokenColumns
+from dse.facts.workload.sessions import Steps, before, steps
+from dse.facts.workload.sessions import Tokens as TokenColumns
 
 _Number = TypeVar("_Number")
 MOST = 20_000_000

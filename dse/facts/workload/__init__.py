@@ -1,0 +1,1 @@
+"""From recorded or generated sessions to what one kind of agent asks of the system."""
