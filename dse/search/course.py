@@ -18,7 +18,10 @@ from dse.search.engines.proposals import Feedback
 from dse.search.metrics import Goal, Metrics
 
 MERGE = 8
-"""Blocks after which the archive is brought up to date."""
+"""Blocks after which the archive is brought up to date, so many more for every `LONG` of its rows."""
+
+LONG = 2048
+"""Rows of an archive that take as long to go through as the blocks themselves [1]."""
 
 GLANCE = 0.1
 """Seconds between two reports of progress, and between two points of the history of a short search."""
@@ -121,7 +124,7 @@ class Course:
             for part in self._timed(results):
                 done.append(part._replace(kept=NOTHING))
                 fresh.append(part)
-                if len(fresh) == MERGE:
+                if len(fresh) >= MERGE * (1 + (len(self.archive) if self.archive else 0) // LONG):
                     self.keep(fresh)
                     fresh = []
                 if self.plan.budget.reached(self.seconds, 0):
