@@ -289,33 +289,6 @@ def pass_response(stages: FloatArray, beyond: FloatArray | float, slowed: FloatA
     return np.asarray(stages * (1 - beyond) + beyond * slowed)
 
 
-def riding_steps(steps: FloatArray, passes: FloatArray, utilisation: float) -> FloatArray:
-    r"""Decode steps per call of an instance that prefills between them, one pass with each step.
-
-    .. math:: k = \max\Bigl(\frac{o}{N},\; \frac{M}{R\,\rho}\Bigr)                              (Q16)
-
-    Parameters
-    ----------
-    steps : (n,) array                 decode steps per call with the mean slots busy, o / N [1]
-    passes : (n,) array                passes per call if all R attention ranks have a chunk in each, M / R [1]
-    utilisation : float                share of the steps that may go with a pass, rho [1]
-
-    Returns
-    -------
-    (n,) array                         [1]
-
-    Notes
-    -----
-    Where prefill takes most of the time, an instance decodes far fewer requests at once than it has slots: only those
-    that came during a call's own steps, of which there is one for each pass. Rows with fewer slots then tell the time
-    of a step better, and cost less. Source: derived here (Little's law over the cycle of a step and a pass).
-
-    >>> riding_steps(np.array([0.5, 8.0]), np.array([1.4, 1.4]), 0.7).tolist()
-    [2.0, 8.0]
-    """
-    return np.asarray(np.maximum(steps, passes / utilisation))
-
-
 def line_passes(chunks: FloatArray | float, steps: FloatArray) -> FloatArray:
     r"""Passes per call that a decode instance needs for chunks which wait in line, one pass between two decode steps.
 

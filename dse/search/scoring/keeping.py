@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.workload.distill import RETENTION, grid_position
 from dse.physics import gated, queueing, retention, serving
 from dse.search.scoring.phases import APPEND_CHUNK
-from dse.search.scoring.sides import HOME, Chunks, Setting
+from dse.search.scoring.sides import HOME, Setting
 
 LEAST = 1e-9
 """Keeps a division finite where a class has nothing to append [1]."""
@@ -43,9 +42,7 @@ class Kept(NamedTuple):
     blocked: FloatArray
     """Share of the requests that find no decode slot free [1]."""
     append: FloatArray
-    """Device time per step of prefill on decode devices: of steps whose prefix is there, or of all [s]."""
-    line: FloatArray
-    """Passes per step that carry these prompts if every rank has a chunk in each [1]."""
+    """Device time per step of prefill where the KV is, of steps whose prefix is there [s]."""
 
     def take(self, rows: IntArray) -> "Kept":
         """Select points."""
@@ -57,7 +54,7 @@ def kept(at: Setting) -> Kept:
 
     Instances belong to one class, so each class has its own characteristic time per tier; tiers are inclusive.
     """
-    busy, spare, (append, line) = _busy(at), _spare(at), _appended(at)
+    busy, spare, append = _busy(at), _spare(at), np.where(at.at_home("append_on_decode"), append_work(at), 0.0)
     times = _times(at, _token_capacity(at, spare), append)
     near, curves = at.operation.affinity, at.shape.curves
     hits = [near * curves.at("hit_by_time", time) for time in times]
@@ -66,9 +63,6 @@ def kept(at: Setting) -> Kept:
         near * curves.at(name, times[2]) + (1 - near) * getattr(curves, name)[0]
         for name in ("miss_tokens", "miss_area")
     )
-    if at.colocated.any():
-        whole = _whole(at, times[2], tokens, area)
-        append, line = np.where(at.colocated, whole[0], append), np.where(at.colocated, whole[1], line)
     restored = (hits[2] - hits[0]) / np.maximum(hits[2], 1e-12)
     from_pool = hits[2] - hits[1] > hits[1] - hits[0]
     free, shared = at.at_home("prefill") | at.at_home("shared"), at.at_home("shared")
@@ -86,7 +80,6 @@ def kept(at: Setting) -> Kept:
         per_cached=at.kv_token / _restore_rate(at, from_pool),
         blocked=np.where(free, 0.0, _blocked(at.decode.batch, at.decode.slots)),
         append=append,
-        line=line,
     )
 
 
@@ -143,50 +136,28 @@ def _token_capacity(at: Setting, spare: FloatArray) -> tuple[FloatArray, FloatAr
     return hbm, below, np.maximum(below, pool / at.kv_token)
 
 
-def append_work(
-    at: Setting, tokens: FloatArray | float, area: FloatArray | float, chunks: Chunks
-) -> tuple[FloatArray, FloatArray]:
-    """Device time per step of prefill on decode devices, and passes if every rank has a chunk in each [s], [1].
+def append_work(at: Setting) -> FloatArray:
+    """Device time per step of prefill where the KV is: a pass takes all ranks for as long as its longest chunk [s].
 
-    A pass takes all ranks for as long as its longest chunk; never below passes in which every rank has one.
+    Never below that of passes in which every rank has a chunk.
     """
-    decode, floor, tokens = at.decode, at.decode.append_work_pass, np.maximum(tokens, LEAST)
-    filled = decode.append_work_token * tokens + decode.append_work_area * area
-    ranks = decode.batch / decode.rank_requests
-    line = chunks.every / ranks
-    steps = gated.riding_steps(at.shape.moments.output / decode.slots, line, at.operation.utilisation)
-    whole, every = gated.line_passes(chunks.whole, steps), gated.line_passes(chunks.every, steps)
-    short = (tokens - chunks.whole * APPEND_CHUNK) / np.maximum(chunks.every - chunks.whole, LEAST)
+    shape, decode = at.shape, at.decode
+    full, chunks, floor = shape.append_full, shape.append_chunks, decode.append_work_pass
+    tokens = max(shape.moments.fresh - shape.cold_fresh, LEAST)
+    filled = decode.append_work_token * tokens + decode.append_work_area * (shape.moments.area - shape.cold_area)
+    steps, ranks = shape.moments.output / decode.slots, decode.batch / decode.rank_requests
+    whole, every = gated.line_passes(full, steps), gated.line_passes(chunks, steps)
+    short = (tokens - full * APPEND_CHUNK) / max(chunks - full, LEAST)
     longest = whole * APPEND_CHUNK + (every - whole) * short
     alone = ranks * (longest * (filled / tokens - floor / APPEND_CHUNK) + floor * every)
-    return np.maximum(alone, filled + floor * (chunks.every - tokens / APPEND_CHUNK)), line
+    return np.asarray(np.maximum(alone, filled + floor * (chunks - tokens / APPEND_CHUNK)))
 
 
-def _appended(at: Setting) -> tuple[FloatArray, FloatArray]:
-    """Prefill on decode devices while nothing is lost: of steps whose prefix is there, or of all."""
-    shape, appends = at.shape, at.at_home("append_on_decode")
-    tokens, area = shape.moments.fresh - shape.cold_fresh, shape.moments.area - shape.cold_area
-    nothing = np.zeros(appends.shape)
-    append, line = append_work(at, tokens, area, shape.appended) if appends.any() else (nothing, nothing)
-    append, line = np.where(appends, append, 0.0), np.where(appends, line, 0.0)
-    if at.colocated.any():
-        never = Chunks(*(counts[-1] for counts in shape.prompts))
-        whole = append_work(at, shape.moments.fresh, shape.moments.area, never)
-        append, line = np.where(at.colocated, whole[0], append), np.where(at.colocated, whole[1], line)
-    return append, line
-
-
-def _whole(at: Setting, time: FloatArray, lost: FloatArray, area: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Prefill of all steps on decode devices, with what is lost."""
-    near, place = at.operation.affinity, grid_position(time)
-    low = np.minimum(place.astype(np.int64), len(RETENTION) - 2)
-    part = place - low
-    chunks = (
-        near * ((1 - part) * counts[low] + part * counts[low + 1]) + (1 - near) * counts[0]
-        for counts in at.shape.prompts
-    )
-    moments = at.shape.moments
-    return append_work(at, moments.fresh + lost, moments.area + area, Chunks(*chunks))
+def _appended(at: Setting, part: FloatArray) -> FloatArray:
+    """Device-seconds per step that decode devices spend on prefill while nothing is lost [s]."""
+    moments, decode = at.shape.moments, at.decode
+    whole = decode.append_work_token * moments.fresh + decode.append_work_area * moments.area
+    return np.where(at.colocated, whole, part) / at.operation.utilisation
 
 
 def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray], append: FloatArray) -> list[FloatArray]:
@@ -198,7 +169,7 @@ def _times(at: Setting, tiers: tuple[FloatArray, FloatArray, FloatArray], append
     """
     curves, moments = at.shape.curves, at.shape.moments
     grid, occupancy = curves.retention[:-1], curves.occupancy[:-1]
-    seconds = moments.output * at.decode.work + append / at.operation.utilisation
+    seconds = moments.output * at.decode.work + _appended(at, append)
     requests = at.decode.slots / at.decode.batch * at.decode.rank_requests / at.decode.rank_devices
     busy = moments.cached * requests * moments.output * at.decode.work
     rows = np.flatnonzero(at.at_home("prefill"))

@@ -25,7 +25,7 @@ from dse.search.fidelity.constants import constants
 from dse.search.scoring import mappings, passes, phases, supply, tables, techniques
 from dse.search.scoring.loads import Load, Prompts
 from dse.search.scoring.shelf import Shelf
-from dse.search.scoring.sides import Chunks, ClassShape, Operation
+from dse.search.scoring.sides import ClassShape, Operation
 
 FIRST_COME = "fcfs"
 """Discipline that serves one prompt after the other."""
@@ -270,8 +270,7 @@ def _class_plan(agent: Agent, settings: Serving) -> ClassPlan:
         _step_quantiles(work.table.session),
         float(share @ atoms.fresh),
         float(share @ atoms.area),
-        _chunks(weights[:1] - share, atoms.fresh, served.fresh - float(share @ atoms.fresh)),
-        _chunks(atoms.weight, atoms.fresh, served.fresh + work.curves.miss_tokens),
+        *_appended(weights[0] - share, atoms.fresh, served.fresh - float(share @ atoms.fresh)),
         ttft,
         tpot,
         ttft + max(long_output - 1, 0) * tpot,
@@ -292,12 +291,12 @@ def _class_plan(agent: Agent, settings: Serving) -> ClassPlan:
     return ClassPlan(agent, shape, passes.model_shape(agent.model), asked)
 
 
-def _chunks(weight: FloatArray, fresh: FloatArray, tokens: FloatArray | float) -> Chunks:
-    """Chunks of prompts of these sizes and weights (n, k), such that they hold these tokens (n,)."""
-    known = weight @ fresh
-    scale = np.where(known > 0, tokens / np.maximum(known, 1e-30), 0.0)
-    sizes = fresh / phases.APPEND_CHUNK
-    return Chunks(scale * (weight @ np.floor(sizes)), scale * (weight @ np.ceil(sizes)))
+def _appended(weight: FloatArray, fresh: FloatArray, tokens: float) -> tuple[float, float]:
+    """Whole and all chunks of prompts that a decode instance prefills, such that they hold these tokens [1]."""
+    known = float(weight @ fresh)
+    scale = tokens / known if known > 0 else 0.0
+    chunks = fresh / phases.APPEND_CHUNK
+    return scale * float(weight @ np.floor(chunks)), scale * float(weight @ np.ceil(chunks))
 
 
 def _step_quantiles(session: IntArray) -> tuple[float, float, float]:

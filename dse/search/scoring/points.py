@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray
-from dse.physics import cost, gated, retention, serving
+from dse.physics import cost, retention, serving
 from dse.search.scoring.keeping import Kept, kept
 from dse.search.scoring.sides import Setting
 from dse.search.scoring.waits import wait
@@ -87,11 +87,9 @@ def standing(at: Setting, held: Kept) -> Standing:
     work, links = _work(at, held), _links(at, held)
     prefill_seconds = np.where(at.colocated, 0.0, np.maximum(work.prefill + links.prefill_coding, links.prefill))
     beside = work.append + links.decode_coding
-    decode = work.decode * active.step_time / at.decode.step_time
-    limit, free = at.operation.utilisation, at.shape.moments.output / at.decode.slots
-    riding = decode * gated.riding_steps(free, held.line, limit) / free
-    decode_seconds = np.maximum(riding + beside, links.decode)
-    share = np.minimum(limit * beside / np.maximum(decode + beside, links.decode), 0.99)
+    own = work.decode * active.step_time / at.decode.step_time + beside
+    decode_seconds = np.maximum(own, links.decode)
+    share = np.minimum(at.operation.utilisation * beside / decode_seconds, 0.99)
     tpot_full = serving.shared_pass_time(active.step_time_full, share)
     steps = at.shape.steps
     prefill_cost = cost.task_cost(steps * prefill_seconds, at.prefill.hourly)
@@ -206,8 +204,8 @@ def _work(at: Setting, held: Kept) -> _Work:
     here_tokens = np.where(at.colocated, tokens, np.where(appends, shape.moments.fresh - shape.cold_fresh, 0.0))
     here_area = np.where(at.colocated, area, np.where(appends, shape.moments.area - shape.cold_area, 0.0))
     away = prefill.work_token * (tokens - here_tokens) + prefill.work_area * (area - here_area)
-    limit = at.operation.utilisation
-    return _Work(away / limit, held.append / limit, shape.moments.output * decode.work)
+    here = np.where(appends, held.append, decode.append_work_token * here_tokens + decode.append_work_area * here_area)
+    return _Work(away / at.operation.utilisation, here / at.operation.utilisation, shape.moments.output * decode.work)
 
 
 class _Links(NamedTuple):

@@ -16,15 +16,6 @@ HOME = {name: code for code, name in enumerate(serving.KV_HOMES)}
 """Code of each home of the KV."""
 
 
-class Chunks(NamedTuple):
-    """Chunks per step that prompts fill where a decode instance prefills them."""
-
-    whole: FloatArray
-    """Whole ones [1]."""
-    every: FloatArray
-    """The same with those that a prompt does not fill [1]."""
-
-
 class ClassShape(NamedTuple):
     """What the evaluation needs of a workload class: moments, curves over retention time, representative steps."""
 
@@ -39,10 +30,10 @@ class ClassShape(NamedTuple):
     """Share of E[a] that first steps and broken prefixes bring [tok]."""
     cold_area: float
     """Their share of the attention area [tok²]."""
-    appended: Chunks
-    """Of the prompts of all others, whose prefix is found."""
-    prompts: Chunks
-    """Of all prompts, (48,) at each retention time of the grid."""
+    append_full: float
+    """Whole chunks per step of all others if a decode instance prefills them [1]."""
+    append_chunks: float
+    """The same with those that a prompt does not fill [1]."""
     ttft_slo: float
     """Time to first token at the percentile of the study [s]."""
     tpot_slo: float

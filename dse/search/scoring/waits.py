@@ -10,7 +10,6 @@ from dse.facts.workload.atoms import BROKEN, HIT, Atoms
 from dse.facts.workload.distill import grid_position
 from dse.physics import gated, queueing, serving
 from dse.search.scoring.keeping import LEAST, Kept
-from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.sides import Operation, Setting
 
 CELLS = 16_000
@@ -263,13 +262,11 @@ def first_token_lines(at: Setting, torn: FloatArray | float) -> tuple[Line, Line
     shared_load = 0.0 if at.operation.first_come else at.operation.utilisation
     sharing = queueing.processor_sharing_response(np.ones(at.kv_token.shape), shared_load)
 
-    between = decode.step_time / APPEND_CHUNK
-
     def line(here: BoolArray, crosses: BoolArray, start: FloatArray, response: FloatArray) -> Line:
         return Line(
             np.where(here, decode.append_pass, start),
             np.where(here, sharing, response),
-            np.where(here, decode.append_per_token + between, prefill.per_token),
+            np.where(here, decode.append_per_token, prefill.per_token),
             np.where(here, decode.append_per_area, prefill.per_area),
             np.where(shared, over_pool, np.where(crosses, over_link, 0.0)),
         )
