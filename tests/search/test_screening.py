@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.facts.problem import load
+from dse.facts.workload.distill import RETENTION
 from dse.search.ask import ask
 from dse.search.scoring import block as blocks
 from dse.search.scoring import classes, combine, mappings, rows, screening, tails, waits
@@ -96,7 +97,7 @@ def test_what_is_left_out_lies_below_the_percentile_at_any_times(seed, cell):
     cold = waits.Line(*slow)
     warm = cold if seed % 3 else waits.Line(*(slow * random.uniform(0.1, 1.0, (5, 1))))
     blocked, delay = random.uniform(0, 0.3, count), random.exponential(3.0, count)
-    retention = np.full(count, tails.RETENTION[cell] + 0.01)
+    retention = np.full(count, RETENTION[cell] + 0.01)
     lower = np.clip(random.uniform(-0.5, 1.2, count), 0, 1)
     restored, joins, *spreads = random.exponential(0.1, (4, count))
     lines = waits.Waiting(warm, cold, restored, retention, lower, blocked, delay, joins, *spreads)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.facts.workload.distill import RETENTION, grid_position
+from dse.facts.workload.distill import RETENTION, grid_cell
 from dse.facts.workload.sessions import Steps, share_prefix
 
 FIRST, BROKEN, HIT, MISSED = 0, 1, 2, 3
@@ -71,9 +71,8 @@ class Atoms:
 
     def weights(self, retention: FloatArray) -> FloatArray:
         """(n, k) weights at retention times (n,) [s], linear between grid points."""
-        place = grid_position(np.atleast_1d(retention))
-        low = np.minimum(place.astype(np.int64), len(RETENTION) - 2)
-        part = (place - low)[:, None]
+        low, share = grid_cell(np.atleast_1d(retention))
+        part = share[:, None]
         return np.asarray((1 - part) * self.weight[low] + part * self.weight[low + 1])
 
 

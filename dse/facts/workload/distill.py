@@ -152,6 +152,17 @@ def grid_position(retention: ArrayLike) -> FloatArray:
     return np.where(times > RETENTION[-2], len(_NODES), inside)
 
 
+def grid_cell(retention: ArrayLike) -> tuple[IntArray, FloatArray]:
+    """Node of `RETENTION` before each time, never the last one, and the share of the way to the next.
+
+    >>> [values.tolist() for values in grid_cell([0.1, np.inf])]
+    [[1, 46], [0.0, 1.0]]
+    """
+    place = np.asarray(grid_position(retention))
+    cell = np.minimum(place.astype(np.int64), len(RETENTION) - 2)
+    return cell, place - cell
+
+
 def moments(table: Steps) -> Moments:
     """Means over all steps.
 

@@ -31,7 +31,6 @@ class Heading(NamedTuple):
 
 def framed(heading: Heading, placed: Sequence[Placed], state: Mapping[str, Any]) -> str:
     """Page of some cards; ``state`` is what the script reads."""
-    figures = [(key, figure) for item in placed for key, figure in item.card.figures.items()]
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_file("page.html"))
     return page.render(
         **heading._asdict(),
@@ -40,7 +39,7 @@ def framed(heading: Heading, placed: Sequence[Placed], state: Mapping[str, Any])
         library=get_plotlyjs(),
         script=_file("page.js"),
         state=_safe(json.dumps(state, ensure_ascii=False, separators=(",", ":"), default=_plain)),
-        figures=[(key, _figure(figure)) for key, figure in figures],
+        figures=[(key, _figure(figure)) for item in placed for key, figure in item.card.figures.items()],
         slots={key for item in placed for key in item.card.figures if f'data-figure="{key}"' in item.card.html},
     )
 

@@ -23,8 +23,6 @@ class Kept(NamedTuple):
     """Share of resumptions that find their prefix [1]."""
     restored: FloatArray
     """Share of these that find it below HBM [1]."""
-    from_pool: FloatArray
-    """1 where most of these come from the pool, 0 where from host DRAM."""
     lost_tokens: FloatArray
     """Tokens recomputed per step [tok]."""
     lost_area: FloatArray
@@ -54,7 +52,8 @@ def kept(at: Setting) -> Kept:
 
     Instances belong to one class, so each class has its own characteristic time per tier; tiers are inclusive.
     """
-    busy, spare, append = _busy(at), _spare(at), np.where(at.at_home("append_on_decode"), append_work(at), 0.0)
+    busy, append = _busy(at), np.where(at.at_home("append_on_decode"), append_work(at), 0.0)
+    spare = _spare(at, busy)
     times = _times(at, _token_capacity(at, spare), append)
     near, curves = at.operation.affinity, at.shape.curves
     hits = [near * curves.at("hit_by_time", time) for time in times]
@@ -70,7 +69,6 @@ def kept(at: Setting) -> Kept:
         time=times[2],
         hit=hits[2],
         restored=restored,
-        from_pool=from_pool.astype(float),
         lost_tokens=tokens,
         lost_area=area,
         host_tokens=found[1] - found[0],
@@ -117,10 +115,10 @@ def _busy(at: Setting) -> FloatArray:
     return decode.slots / decode.batch * decode.rank_requests * decode.request_bytes
 
 
-def _spare(at: Setting) -> FloatArray:
+def _spare(at: Setting, busy: FloatArray) -> FloatArray:
     """HBM of the owner's devices that idle KV may fill [B]."""
     on_prefill = at.at_home("prefill")
-    room = np.where(on_prefill, at.prefill.room - at.prefill.tail_bytes, at.decode.room - _busy(at))
+    room = np.where(on_prefill, at.prefill.room - at.prefill.tail_bytes, at.decode.room - busy)
     return np.maximum(np.where(at.at_home("shared"), 0.0, room), 0.0)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from dse import compiled
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import HIT, Atoms
-from dse.facts.workload.distill import RETENTION, grid_position
+from dse.facts.workload.distill import grid_cell
 
 LOADED, MADE = 40_000, 1_000_000
 """Readings in arrays before machine code is loaded, and before it is made [1]. To load it takes as long as 200,000 of
@@ -67,9 +67,7 @@ def pays(readings: int) -> bool:
 
 def mixtures(forms: Sequence[FloatArray], lower: FloatArray, retention: FloatArray) -> Mixtures:
     """Mixtures of points whose KV is kept so long, and found below HBM to such a share."""
-    position = np.asarray(grid_position(retention))
-    cell = np.minimum(position.astype(np.int64), len(RETENTION) - 2)
-    return Mixtures(np.stack(forms), np.stack([1 - lower, lower, np.ones(lower.size)]), cell, position - cell)
+    return Mixtures(np.stack(forms), np.stack([1 - lower, lower, np.ones(lower.size)]), *grid_cell(retention))
 
 
 def readings(of: Mixtures, steps: Longest, per_output: FloatArray | None, level: float) -> FloatArray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import Atoms
-from dse.facts.workload.distill import RETENTION, grid_position
+from dse.facts.workload.distill import grid_cell
 from dse.physics import queueing
 from dse.search.scoring.readings import longest, mixtures, pays, readings, within
 from dse.search.scoring.sides import ClassShape, Operation
@@ -179,9 +179,7 @@ def _sorted(whole: Waiting) -> tuple[IntArray, IntArray]:
 
 def _batches(atoms: Atoms, operation: Operation, whole: Waiting, kind: IntArray, whole_step: bool) -> Iterator[Batch]:
     """Cut ordered points into batches, with their linear forms and the weights of their steps."""
-    position = np.asarray(grid_position(whole.retention))
-    cell = np.minimum(position.astype(np.int64), len(RETENTION) - 2)
-    share = position - cell
+    cell, share = grid_cell(whole.retention)
     lines = forms(whole)
     edges = np.flatnonzero(np.diff(kind, prepend=-1, append=-1))
     for start, stop in pairwise(edges.tolist()):

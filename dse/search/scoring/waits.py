@@ -7,7 +7,7 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import BROKEN, HIT, Atoms
-from dse.facts.workload.distill import grid_position
+from dse.facts.workload.distill import grid_cell
 from dse.physics import gated, queueing, serving
 from dse.search.scoring.keeping import LEAST, Kept
 from dse.search.scoring.sides import Operation, Setting
@@ -184,9 +184,7 @@ def wait(at: Setting, kept: Kept, tpot: FloatArray, tpot_full: FloatArray) -> Wa
 def law(atoms: Atoms, operation: Operation, whole: Waiting, level: float) -> Law:
     """Means of every point, from those of its kinds of steps, and the spread of its waits."""
     means = _means(atoms, operation.affinity)
-    place = np.asarray(grid_position(whole.retention))
-    low = np.minimum(place.astype(np.int64), means.shape[-1] - 2)
-    part = place - low
+    low, part = grid_cell(whole.retention)
     warm, cold = (1 - part) * np.take(means, low, axis=-1) + part * np.take(means, low + 1, axis=-1)
     near, below, lost = forms(whole)
     found = near + whole.lower * (below - near)
