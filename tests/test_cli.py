@@ -1,9 +1,11 @@
 """The command line as people, pipes and programs use it."""
 
+import itertools
 import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -71,12 +73,11 @@ def test_the_list_of_commands_has_whole_sentences(dse, tmp_path):
 
 
 def test_help_comes_at_once(tmp_path):
-    times = []
+    times = [resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime]
     for _ in range(3):
-        began = time.monotonic()
         process("--help", folder=tmp_path)
-        times.append(time.monotonic() - began)
-    assert min(times) < 0.3
+        times.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
+    assert min(after - before for before, after in itertools.pairwise(times)) < 0.3
 
 
 def test_a_run_in_a_pipe_is_plain_and_fits_the_screen(folder):

@@ -280,7 +280,7 @@ class TestCache:
     ids=["fat_tree", "torus_3d", "torus_2d", "dragonfly"],
 )
 def test_thousand_devices_reduce_in_seconds(generator):
-    start = time.perf_counter()
+    start = time.process_time()
     found = reduced(**generator)
     assert found.devices == 1024
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10

@@ -247,7 +247,7 @@ def test_a_hundred_thousand_rows_take_less_than_a_microsecond_each(name):
     load = Load(generator.integers(1, 512, n), 1, generator.integers(1, 200_000, n))
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         pass_work(model, TWO_BYTES, Mapping(tp, 1, dp, 1, tp * dp), load)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < n * 1e-6 * 3  # measured 0.3 µs; a margin for busy machines
