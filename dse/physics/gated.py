@@ -347,7 +347,7 @@ def pass_excess(mean: FloatArray, variance: FloatArray, level: float) -> FloatAr
     """
     shape = np.maximum(mean**2 / np.maximum(variance, LEAST), 1.0)
     middle = 1 - 1 / (9 * shape) + NormalDist().inv_cdf(level) / (3 * np.sqrt(shape))
-    regular = mean * np.maximum(middle**3 - 1, 0.0)
+    regular = mean * np.maximum(middle * middle * middle - 1, 0.0)
     delay = (variance + mean**2) / (2 * np.maximum(mean, LEAST))
     rare = delay_excess(np.minimum(mean / np.maximum(delay, LEAST), 1.0), delay, level)
     return np.asarray(np.where(variance > mean**2, rare, regular))

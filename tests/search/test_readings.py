@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dse import compiled
 from dse.facts.workload.atoms import FIRST, HIT, MISSED, Atoms
-from dse.facts.workload.distill import RETENTION
+from dse.facts.workload.distill import RETENTION, grid_cell
 from dse.physics import queueing
 from dse.search.scoring import readings
 
@@ -29,7 +29,7 @@ def drawn(seed: int) -> tuple[Atoms, readings.Mixtures, np.ndarray, np.ndarray]:
     forms = random.exponential(1.0, (3, 4, COUNT)) * scale
     lower = np.clip(random.uniform(-0.5, 1.5, COUNT), 0, 1)
     retention = 10.0 ** random.uniform(-1, 5, COUNT)
-    return atoms, readings.mixtures(list(forms), lower, retention), random.exponential(1.0, COUNT), retention
+    return atoms, readings.mixtures(forms, lower, *grid_cell(retention)), random.exponential(1.0, COUNT), retention
 
 
 def spelled_out(atoms: Atoms, of: readings.Mixtures, output: np.ndarray, retention: np.ndarray, near: float):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.facts.problem import load
-from dse.facts.workload.distill import RETENTION
+from dse.facts.workload.distill import RETENTION, grid_cell
 from dse.search.ask import ask
 from dse.search.scoring import block as blocks
 from dse.search.scoring import classes, combine, mappings, rows, screening, tails, waits
@@ -100,14 +100,16 @@ def test_what_is_left_out_lies_below_the_percentile_at_any_times(seed, cell):
     retention = np.full(count, RETENTION[cell] + 0.01)
     lower = np.clip(random.uniform(-0.5, 1.2, count), 0, 1)
     restored, joins, *spreads = random.exponential(0.1, (4, count))
-    lines = waits.Waiting(warm, cold, restored, retention, lower, blocked, delay, joins, *spreads)
+    lines = waits.Waiting(
+        warm, cold, restored, retention, lower, blocked, delay, joins, *spreads, *grid_cell(retention)
+    )
     output = random.exponential(1.0, count)
     with patch.object(tails, "pays", return_value=bool(seed % 5 < 2)):
         some = tails.at_percentile(shape, own.operation, lines, output)
     steps, weights = waits._steps(shape.atoms, own.operation, lines)
     values = waits.first_token(own.operation, steps, weights, lines) + steps.output * output[:, None]
     level = own.operation.percentile / 100
-    law = waits.law(shape.atoms, own.operation, lines, level)
+    (law,) = waits.law(shape.atoms, own.operation, lines, waits.forms(lines), (level,))
     reading = tails.queueing.mixture_quantiles(values, weights, [level])[0]
     whole = law.joined(reading, law.output * output)
     mean = (values * weights).sum(axis=1)

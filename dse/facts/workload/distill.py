@@ -128,7 +128,11 @@ class Curves:
         values: FloatArray = getattr(self, name)
         if name in ("occupancy", "idle"):
             return _grown(times, self.retention, values)
-        place = grid_position(times)
+        return self.at_place(name, grid_position(times))
+
+    def at_place(self, name: str, place: FloatArray) -> FloatArray:
+        """Curve `name`, but `occupancy` and `idle`, at fractional indices of the grid (:func:`grid_position`)."""
+        values: FloatArray = getattr(self, name)
         low = place.astype(np.int64)
         return np.asarray(values.take(low) + (place - low) * np.append(np.diff(values), 0.0).take(low))
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
+from dse.facts.workload.distill import grid_position
 from dse.physics import gated, queueing, retention, serving
 from dse.search.scoring.phases import APPEND_CHUNK
 from dse.search.scoring.sides import HOME, Setting
@@ -41,6 +42,10 @@ class Kept(NamedTuple):
     """Share of the requests that find no decode slot free [1]."""
     append: FloatArray
     """Device time per step of prefill where the KV is, of steps whose prefix is there [s]."""
+    cell: IntArray
+    """Retention time of the grid before the own one."""
+    share: FloatArray
+    """Share of the way from there to the next one [1]."""
 
     def take(self, rows: IntArray) -> "Kept":
         """Select points."""
@@ -56,12 +61,14 @@ def kept(at: Setting) -> Kept:
     spare = _spare(at, busy)
     times = _times(at, _token_capacity(at, spare), append)
     near, curves = at.operation.affinity, at.shape.curves
-    hits = [near * curves.at("hit_by_time", time) for time in times]
-    found = [near * curves.at("restore_tokens", time) for time in times]
+    places = [grid_position(time) for time in times]
+    hits = [near * curves.at_place("hit_by_time", place) for place in places]
+    found = [near * curves.at_place("restore_tokens", place) for place in places]
     tokens, area = (
-        near * curves.at(name, times[2]) + (1 - near) * getattr(curves, name)[0]
+        near * curves.at_place(name, places[2]) + (1 - near) * getattr(curves, name)[0]
         for name in ("miss_tokens", "miss_area")
     )
+    cell = np.minimum(places[2].astype(np.int64), len(curves.retention) - 2)
     restored = (hits[2] - hits[0]) / np.maximum(hits[2], 1e-12)
     from_pool = hits[2] - hits[1] > hits[1] - hits[0]
     free, shared = at.at_home("prefill") | at.at_home("shared"), at.at_home("shared")
@@ -78,6 +85,8 @@ def kept(at: Setting) -> Kept:
         per_cached=at.kv_token / _restore_rate(at, from_pool),
         blocked=np.where(free, 0.0, _blocked(at.decode.batch, at.decode.slots)),
         append=append,
+        cell=cell,
+        share=places[2] - cell,
     )
 
 

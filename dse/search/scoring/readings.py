@@ -5,7 +5,7 @@ points, and stops where no other step can be among them. It is worth its while a
 points were read, and where there is no compiler, :mod:`tails` reads them in arrays, to the rounding of a sum the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,6 @@ import numpy as np
 from dse import compiled
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import HIT, Atoms
-from dse.facts.workload.distill import grid_cell
 
 LOADED, MADE = 40_000, 1_000_000
 """Readings in arrays before machine code is loaded, and before it is made [1]. To load it takes as long as 200,000 of
@@ -65,9 +64,9 @@ def pays(readings: int) -> bool:
     return _count[0] > (LOADED if _folder().is_dir() else MADE)
 
 
-def mixtures(forms: Sequence[FloatArray], lower: FloatArray, retention: FloatArray) -> Mixtures:
-    """Mixtures of points whose KV is kept so long, and found below HBM to such a share."""
-    return Mixtures(np.stack(forms), np.stack([1 - lower, lower, np.ones(lower.size)]), *grid_cell(retention))
+def mixtures(forms: FloatArray, lower: FloatArray, cell: IntArray, part: FloatArray) -> Mixtures:
+    """Mixtures of points whose KV is found below HBM to such a share, and kept so long as a place on the grid tells."""
+    return Mixtures(forms, np.stack([1 - lower, lower, np.ones(lower.size)]), cell, part)
 
 
 def readings(of: Mixtures, steps: Longest, per_output: FloatArray | None, level: float) -> FloatArray:

@@ -15,7 +15,6 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import Atoms
-from dse.facts.workload.distill import grid_cell
 from dse.physics import queueing
 from dse.search.scoring.readings import longest, mixtures, pays, readings, within
 from dse.search.scoring.sides import ClassShape, Operation
@@ -64,7 +63,7 @@ class Batch(NamedTuple):
     tail: Tail
     rows: slice
     part: Waiting
-    forms: list[FloatArray]
+    forms: FloatArray
     weights: FloatArray
     below: FloatArray
 
@@ -80,8 +79,9 @@ def at_percentile(
     order, kind = _sorted(whole)
     output = None if per_output is None else per_output[order]
     sorted_ = whole.take(order)
-    laws = law(shape.atoms, operation, sorted_, level[0])
-    for batch in _batches(shape.atoms, operation, sorted_, kind, per_output is not None):
+    lines = forms(sorted_)
+    (laws,) = law(shape.atoms, operation, sorted_, lines, level)
+    for batch in _batches(shape.atoms, operation, sorted_, lines, kind, per_output is not None):
         own = laws.take(batch.rows)
         values, later = _first_token(operation, batch)
         if output is not None:
@@ -104,8 +104,9 @@ def in_time(shape: ClassShape, operation: Operation, whole: Waiting, per_output:
     level = operation.percentile / 100
     order, kind = _sorted(whole)
     output, sorted_ = per_output[order], whole.take(order)
-    laws = law(shape.atoms, operation, sorted_, level)
-    for batch in _batches(shape.atoms, operation, sorted_, kind, True):
+    lines = forms(sorted_)
+    (laws,) = law(shape.atoms, operation, sorted_, lines, (level,))
+    for batch in _batches(shape.atoms, operation, sorted_, lines, kind, True):
         own, weights, below = laws.take(batch.rows), batch.weights, batch.below
         values, later = _first_token(operation, batch)
         limit = queueing.reading_within(shape.ttft_slo, own.mean + later, own.delay, own.excess)
@@ -139,8 +140,9 @@ def _looped(operation: Operation, readings: int) -> bool:
 def _read(shape: ClassShape, operation: Operation, whole: Waiting, per_output: FloatArray | None) -> FloatArray:
     """The same as :func:`at_percentile`, point by point."""
     level, steps = operation.percentile / 100, longest(shape.atoms, operation.affinity, per_output is not None)
-    of = mixtures(forms(whole), whole.lower, whole.retention)
-    own, reading = law(shape.atoms, operation, whole, level), readings(of, steps, per_output, level)
+    lines = forms(whole)
+    (own,) = law(shape.atoms, operation, whole, lines, (level,))
+    reading = readings(mixtures(lines, whole.lower, whole.cell, whole.share), steps, per_output, level)
     return own.joined(reading, 0.0 if per_output is None else own.output * per_output)
 
 
@@ -150,7 +152,8 @@ def _read_in_time(shape: ClassShape, operation: Operation, whole: Waiting, per_o
     found = np.full(whole.retention.size, np.inf)
     for first in range(0, found.size, READ_ROWS):
         part = whole.take(slice(first, first + READ_ROWS))
-        of, own = mixtures(forms(part), part.lower, part.retention), law(atoms, operation, part, level)
+        lines = forms(part)
+        of, (own,) = mixtures(lines, part.lower, part.cell, part.share), law(atoms, operation, part, lines, (level,))
         limit = queueing.reading_within(shape.ttft_slo, own.mean, own.delay, own.excess)
         rows = np.flatnonzero(within(of, longest(atoms, near, False), limit, level))
         own, output = own.take(rows), per_output[first + rows]
@@ -177,10 +180,11 @@ def _sorted(whole: Waiting) -> tuple[IntArray, IntArray]:
     return order, kind[order]
 
 
-def _batches(atoms: Atoms, operation: Operation, whole: Waiting, kind: IntArray, whole_step: bool) -> Iterator[Batch]:
+def _batches(
+    atoms: Atoms, operation: Operation, whole: Waiting, lines: FloatArray, kind: IntArray, whole_step: bool
+) -> Iterator[Batch]:
     """Cut ordered points into batches, with their linear forms and the weights of their steps."""
-    cell, share = grid_cell(whole.retention)
-    lines = forms(whole)
+    cell, share = whole.cell, whole.share
     edges = np.flatnonzero(np.diff(kind, prepend=-1, append=-1))
     for start, stop in pairwise(edges.tolist()):
         at = start
@@ -193,7 +197,7 @@ def _batches(atoms: Atoms, operation: Operation, whole: Waiting, kind: IntArray,
             rows = slice(at, min(end, at + max(LEAST_ROWS, most)))
             part = whole.take(rows)
             weights, below = _weights(tail, part.lower, cell[rows], share[rows])
-            yield Batch(tail, rows, part, [line[:, rows] for line in lines], weights, below)
+            yield Batch(tail, rows, part, lines[..., rows], weights, below)
             at = rows.stop
 
 

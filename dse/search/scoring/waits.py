@@ -1,5 +1,6 @@
 """Latency of a step: quantiles over the mixture of warm, restored, cold and lost steps, not of an assumed law."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -7,7 +8,6 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import BROKEN, HIT, Atoms
-from dse.facts.workload.distill import grid_cell
 from dse.physics import gated, queueing, serving
 from dse.search.scoring.keeping import LEAST, Kept
 from dse.search.scoring.sides import Operation, Setting
@@ -74,6 +74,10 @@ class Waiting(NamedTuple):
     """Variance of the start of steps that find their prefix [s²]."""
     cold_spread: FloatArray
     """The same of all others [s²]."""
+    cell: IntArray
+    """Retention time of the grid before the own one."""
+    share: FloatArray
+    """Share of the way from there to the next one [1]."""
 
     def take(self, rows: IntArray | slice) -> "Waiting":
         """Select points."""
@@ -131,6 +135,8 @@ def waiting(at: Setting, kept: Kept, tpot: FloatArray) -> Waiting:
         spread * output * tpot / (at.decode.batch - at.decode.slots),
         tpot / 2,
         *_spreads(at, torn),
+        kept.cell,
+        kept.share,
     )
 
 
@@ -163,7 +169,7 @@ def wait(at: Setting, kept: Kept, tpot: FloatArray, tpot_full: FloatArray) -> Wa
     count = at.kv_token.size
     ttft, latency, queue = np.empty((4, count)), np.empty(count), np.empty(count)
     levels = (0.5, 0.95, 0.99, at.operation.percentile / 100)
-    laws = [law(atoms, at.operation, whole, level) for level in levels]
+    laws = law(atoms, at.operation, whole, forms(whole), levels)
     length = WIDE_CELLS // (2 * len(atoms))
     for first in range(0, count, length):
         rows = slice(first, first + length)
@@ -181,19 +187,31 @@ def wait(at: Setting, kept: Kept, tpot: FloatArray, tpot_full: FloatArray) -> Wa
     return Wait(ttft, latency, mean + laws[0].output * tpot, mean)
 
 
-def law(atoms: Atoms, operation: Operation, whole: Waiting, level: float) -> Law:
-    """Means of every point, from those of its kinds of steps, and the spread of its waits."""
+def law(atoms: Atoms, operation: Operation, whole: Waiting, lines: FloatArray, levels: Sequence[float]) -> list[Law]:
+    """Means of every point, from those of its kinds of steps, and the spread of its waits at each level.
+
+    ``lines`` are the :func:`forms` of the points.
+    """
     means = _means(atoms, operation.affinity)
-    low, part = grid_cell(whole.retention)
-    warm, cold = (1 - part) * np.take(means, low, axis=-1) + part * np.take(means, low + 1, axis=-1)
-    near, below, lost = forms(whole)
-    found = near + whole.lower * (below - near)
-    mean = np.einsum("ij,ij->j", found, warm[:4]) + np.einsum("ij,ij->j", lost, cold[:4])
+    sizes, after = np.take(means, whole.cell, axis=-1), np.take(means, whole.cell + 1, axis=-1)
+    sizes *= 1 - whole.share
+    after *= whole.share
+    sizes += after
+    warm, cold = sizes
+    near, _, lost = lines
+    mean = np.einsum("ij,ij->j", near, warm[:4]) + np.einsum("ij,ij->j", lost, cold[:4])
+    mean += whole.lower * whole.per_cached * warm[3]
     start = whole.warm.start * warm[0] + whole.cold.start * cold[0]
     between = warm[0] * cold[0] * (whole.warm.start - whole.cold.start) ** 2
     spread = whole.warm_spread * warm[0] + whole.cold_spread * cold[0] + between
-    excess = np.hypot(gated.pass_excess(start, spread, level), queueing.delay_excess(whole.blocked, whole.delay, level))
-    return Law(mean, warm[4] + cold[4], whole.blocked * whole.delay + whole.joins, excess)
+    output, delay = warm[4] + cold[4], whole.blocked * whole.delay + whole.joins
+    excess = {
+        level: np.hypot(
+            gated.pass_excess(start, spread, level), queueing.delay_excess(whole.blocked, whole.delay, level)
+        )
+        for level in {*levels}
+    }
+    return [Law(mean, output, delay, excess[level]) for level in levels]
 
 
 @lru_cache(maxsize=64)
@@ -218,17 +236,22 @@ def first_token(operation: Operation, steps: Steps, weights: FloatArray, part: W
     return ttft
 
 
-def forms(part: Waiting) -> list[FloatArray]:
-    """Time to first token of each group of steps as a linear form (4, m): constant, by fresh token, area, cached token.
+def forms(part: Waiting) -> FloatArray:
+    """Time to first token as a linear form of each group of steps, (3, 4, m).
+
+    A constant, by fresh token, by area, by cached token.
 
     The response to each step's own work is in the form; under first come, first served the time in the queue comes on
     top (:func:`queued`).
     """
-    made = []
-    for line, restored in ((part.warm, False), (part.warm, True), (part.cold, False)):
-        per_token, per_area = line.response * line.per_token, line.response * line.per_area
-        per_cached = line.per_moved + part.per_cached if restored else line.per_moved
-        made.append(np.stack([line.start, per_token + line.per_moved, per_area, per_cached]))
+    made = np.empty((3, 4, part.retention.size))
+    for line, own in ((part.warm, made[0]), (part.cold, made[2])):
+        own[0], own[3] = line.start, line.per_moved
+        np.multiply(line.response, line.per_token, out=own[1])
+        own[1] += line.per_moved
+        np.multiply(line.response, line.per_area, out=own[2])
+    made[1] = made[0]
+    made[1, 3] += part.per_cached
     return made
 
 
