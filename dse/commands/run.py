@@ -62,7 +62,6 @@ def run(
 ) -> None:
     """Search a study and write a run: front, knees, verdict, and a page to read them on."""
     from dse.facts.problem import load
-    from dse.insight.decision.completion import completed
     from dse.insight.runs import locate
     from dse.search.ask import ask, limits
     from dse.search.budget import budget as read_budget
@@ -99,6 +98,8 @@ def run(
         terminal.say("stopped before the run was whole; what was saved is continued with: dse run --resume last")
         raise typer.Exit(130) from None
     progress.clear()
+    from dse.insight.decision.completion import completed  # after the search, which need not wait for its libraries
+
     found = completed(problem, found)
     if not as_json:
         _report(problem, found)

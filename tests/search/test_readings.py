@@ -1,13 +1,17 @@
 """The loop that reads mixtures point by point: the rule of the physics, and when it is worth its while."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse import compiled
+from dse.arrays import BoolArray, FloatArray
 from dse.facts.workload.atoms import FIRST, HIT, MISSED, Atoms
-from dse.facts.workload.distill import RETENTION, grid_cell
+from dse.facts.workload.distill import RETENTION, grid_position
 from dse.physics import queueing
 from dse.search.scoring import readings
 
@@ -29,7 +33,7 @@ def drawn(seed: int) -> tuple[Atoms, readings.Mixtures, np.ndarray, np.ndarray]:
     forms = random.exponential(1.0, (3, 4, COUNT)) * scale
     lower = np.clip(random.uniform(-0.5, 1.5, COUNT), 0, 1)
     retention = 10.0 ** random.uniform(-1, 5, COUNT)
-    return atoms, readings.mixtures(forms, lower, *grid_cell(retention)), random.exponential(1.0, COUNT), retention
+    return atoms, readings.mixtures(forms, lower, grid_position(retention)), random.exponential(1.0, COUNT), retention
 
 
 def spelled_out(atoms: Atoms, of: readings.Mixtures, output: np.ndarray, retention: np.ndarray, near: float):
@@ -89,3 +93,48 @@ def test_machine_code_is_made_anew_where_nothing_can_be_kept():
     values = np.ones(3)
     compiled.machine_code(doubled, compiled.Path("/proc/none"))(values)
     assert values.tolist() == [2.0, 2.0, 2.0]
+
+
+def filled(count: int, half: float, values: FloatArray, found: BoolArray) -> None:
+    for place in range(count):
+        values[place] *= half
+        found[place] = values[place] > 1
+
+
+@pytest.mark.skipif(not compiled.available(), reason="there is no compiler")
+@pytest.mark.parametrize("text", [None, "torn"])
+def test_loop_is_made_once_and_anew_where_what_is_kept_cannot_be_read(tmp_path, text):
+    for _ in range(2):
+        for loop in (compiled.loop(filled, tmp_path), compiled.plain(filled)):
+            values, found = np.array([[2.0, 3.0]]), np.ones(2, dtype=bool)
+            loop(2, 0.5, values, found)
+            assert values.tolist() == [[1.0, 1.5]]
+            assert found.tolist() == [False, True]
+        (file,) = tmp_path.iterdir()
+        if text:
+            file.write_text(text)
+    assert compiled.loop(filled, compiled.Path("/proc/none"))
+
+
+@pytest.mark.skipif(not compiled.available(), reason="there is no compiler")
+def test_loop_refuses_what_it_would_misread(tmp_path):
+    loop = compiled.loop(filled, tmp_path)
+    for values in (np.ones((2, 2))[:, 0], np.ones(2, dtype=np.float32)):
+        with pytest.raises(TypeError, match="contiguous"):
+            loop(2, 0.5, values, np.ones(2, dtype=bool))
+
+
+@pytest.mark.skipif(not compiled.available(), reason="there is no compiler")
+def test_kept_loops_are_read_without_the_compiler(tmp_path):
+    compiled.loop(filled, tmp_path)
+    asked = f"""
+import sys
+from pathlib import Path
+from dse import compiled
+import numpy as np
+from dse.arrays import BoolArray, FloatArray
+def filled(count: int, half: float, values: FloatArray, found: BoolArray) -> None: ...
+compiled.loop(filled, Path({str(tmp_path)!r}))(1, 0.5, np.ones(1), np.ones(1, dtype=bool))
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", asked], check=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.facts.problem import load
-from dse.facts.workload.distill import RETENTION, grid_cell
+from dse.facts.workload.distill import RETENTION, grid_position
 from dse.search.ask import ask
 from dse.search.scoring import block as blocks
 from dse.search.scoring import classes, combine, mappings, rows, screening, tails, waits
@@ -101,7 +101,7 @@ def test_what_is_left_out_lies_below_the_percentile_at_any_times(seed, cell):
     lower = np.clip(random.uniform(-0.5, 1.2, count), 0, 1)
     restored, joins, *spreads = random.exponential(0.1, (4, count))
     lines = waits.Waiting(
-        warm, cold, restored, retention, lower, blocked, delay, joins, *spreads, *grid_cell(retention)
+        warm, cold, restored, retention, lower, blocked, delay, joins, *spreads, grid_position(retention)
     )
     output = random.exponential(1.0, count)
     with patch.object(tails, "pays", return_value=bool(seed % 5 < 2)):

@@ -162,7 +162,11 @@ def grid_cell(retention: ArrayLike) -> tuple[IntArray, FloatArray]:
     >>> [values.tolist() for values in grid_cell([0.1, np.inf])]
     [[1, 46], [0.0, 1.0]]
     """
-    place = np.asarray(grid_position(retention))
+    return cell_of(np.asarray(grid_position(retention)))
+
+
+def cell_of(place: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The same of fractional indices (:func:`grid_position`)."""
     cell = np.minimum(place.astype(np.int64), len(RETENTION) - 2)
     return cell, place - cell
 

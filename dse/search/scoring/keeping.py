@@ -42,10 +42,8 @@ class Kept(NamedTuple):
     """Share of the requests that find no decode slot free [1]."""
     append: FloatArray
     """Device time per step of prefill where the KV is, of steps whose prefix is there [s]."""
-    cell: IntArray
-    """Retention time of the grid before the own one."""
-    share: FloatArray
-    """Share of the way from there to the next one [1]."""
+    place: FloatArray
+    """Retention time as a fractional index of the grid [1]."""
 
     def take(self, rows: IntArray) -> "Kept":
         """Select points."""
@@ -68,7 +66,6 @@ def kept(at: Setting) -> Kept:
         near * curves.at_place(name, places[2]) + (1 - near) * getattr(curves, name)[0]
         for name in ("miss_tokens", "miss_area")
     )
-    cell = np.minimum(places[2].astype(np.int64), len(curves.retention) - 2)
     restored = (hits[2] - hits[0]) / np.maximum(hits[2], 1e-12)
     from_pool = hits[2] - hits[1] > hits[1] - hits[0]
     free, shared = at.at_home("prefill") | at.at_home("shared"), at.at_home("shared")
@@ -85,8 +82,7 @@ def kept(at: Setting) -> Kept:
         per_cached=at.kv_token / _restore_rate(at, from_pool),
         blocked=np.where(free, 0.0, _blocked(at.decode.batch, at.decode.slots)),
         append=append,
-        cell=cell,
-        share=places[2] - cell,
+        place=places[2],
     )
 
 

@@ -151,7 +151,7 @@ class Network:
 
 
 def links(networks: Sequence[Network], counts: Sequence[int] | IntArray, grid: Grid, experts_per_token: int) -> Links:
-    """Paths of every message of instances on several networks of as many tiers, whose rows follow one another."""
+    """Paths of every message of instances on several networks, whose rows follow one another."""
     joint = _Joint.of(networks, np.asarray(counts))
     reduction = joint.path("all_reduce", grid.tp)
     traffic = reduction.traffic if reduction.traffic.ndim == 1 else reduction.traffic.sum(axis=0)
@@ -171,7 +171,7 @@ def links(networks: Sequence[Network], counts: Sequence[int] | IntArray, grid: G
 
 
 class _Joint(NamedTuple):
-    """Networks of as many tiers, one row for each row of their grids below each other."""
+    """Networks, one row for each row of their grids below each other; those of few tiers have idle ones on top."""
 
     distinct: tuple[Network, ...]
     """One network of each wiring."""
@@ -189,11 +189,13 @@ class _Joint(NamedTuple):
         """Networks with so many rows each."""
         distinct = {id(item._tables): item for item in networks}
         place = {own: number for number, own in enumerate(distinct)}
-        latency, rates = (
-            np.repeat(np.stack(columns, axis=-1), counts, axis=-1)
-            for columns in zip(*((item.coefficients.hop_latency, item.rates) for item in networks), strict=True)
-        )
-        single = len(latency) == 1
+        tiers = max(item.rates.size for item in networks)
+        columns = np.zeros((2, tiers, len(networks)))
+        columns[1] = 1.0
+        for number, item in enumerate(networks):
+            columns[:, : item.rates.size, number] = item.coefficients.hop_latency, item.rates
+        latency, rates = np.repeat(columns, counts, axis=-1)
+        single = tiers == 1
         return cls(
             tuple(distinct.values()),
             np.repeat([place[id(item._tables)] for item in networks], counts),
@@ -214,8 +216,11 @@ class _Joint(NamedTuple):
         tables = [item.by_members(op) for item in self.distinct]
         width = min(most + 1, max(table.shape[-1] for table in tables))
         every = np.arange(width)
-        joint = np.concatenate([table[..., np.minimum(every, table.shape[-1] - 1)] for table in tables], axis=-1)
-        steps, sent = joint.take(self.wiring * width + np.minimum(members, width - 1), axis=-1)
+        joint = np.zeros((2, 1 if self.rates.ndim == 1 else len(self.rates), len(tables), width))
+        for number, table in enumerate(tables):
+            joint[:, : table.shape[1], number] = table[..., np.minimum(every, table.shape[-1] - 1)]
+        place = self.wiring * width + np.minimum(members, width - 1)
+        steps, sent = joint.reshape(*joint.shape[:2], -1).take(place, axis=-1)
         if len(steps) == 1:
             steps, sent = steps[0], sent[0]
         return Path(steps, sent * members if op == "all_gather" else sent, self.latency, self.rates)

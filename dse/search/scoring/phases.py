@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from dse.arrays import FloatArray
+from dse.arrays import FloatArray, IntArray
 from dse.physics import demand, queueing, roofline
 from dse.physics.calibration import Calibration
 from dse.physics.shape import Shape
@@ -52,16 +52,18 @@ class Asked(NamedTuple):
     """What the mappings of a model ask of any device: bytes that stay, and the demand of each pass."""
 
     grid: mappings.Grid
-    weights_bytes: FloatArray
-    """Per device [B]."""
-    kv_bytes: FloatArray
-    """Per token on each device of the rank [B/tok]."""
+    degrees: IntArray
+    """(7, n) the columns of the grid."""
+    stays: FloatArray
+    """(2, n) weights per device [B], KV of a token on each device of the rank [B/tok]."""
     passes: int
     work: demand.Work
     """Demand of all passes below each other. Prefill: a chunk without and with the mean prefix, a short one with it.
     Decode: a step at the mean busy slots, a full step, then the same three of an appended chunk."""
-    sent: tuple[demand.Communication, ...]
-    """Messages of the passes that differ from one another."""
+    kinds: tuple[int, ...]
+    """Kinds of messages that some mapping sends, by their place in `demand.Communication`."""
+    sent: FloatArray
+    """(d, 2 k, n) count and size of each of these kinds, of the passes that differ from one another."""
     which: tuple[int, ...]
     """Messages of each pass, by their place in `sent`."""
 
@@ -220,25 +222,22 @@ def _asked(
         for parts in zip(*loads, strict=True)
     )
     work = pass_work(shape, precision, passes.mapping(grid.repeated(count)), demand.Load(*columns))
-    each = [
-        demand.Communication(
-            *(demand.Message(*(column[at : at + size] for column in kind)) for kind in work.communication)
-        )
-        for at in range(0, count * size, size)
-    ]
-    return Asked(grid, held.weights_bytes, kv_bytes, count, work, *_unlike(each))
+    kinds = tuple(place for place, kind in enumerate(work.communication) if kind.count.any())
+    sent = np.asarray([column for place in kinds for column in work.communication[place]]).reshape(-1, count, size)
+    stays = np.stack([held.weights_bytes, kv_bytes])
+    return Asked(grid, np.stack(grid), stays, count, work, kinds, *_unlike(list(np.moveaxis(sent, 1, 0))))
 
 
-def _unlike(sent: Sequence[demand.Communication]) -> tuple[tuple[demand.Communication, ...], tuple[int, ...]]:
+def _unlike(sent: Sequence[FloatArray]) -> tuple[FloatArray, tuple[int, ...]]:
     """Messages without repetition, as a prefix changes none unless contexts are split; the place of each pass's."""
-    found: list[demand.Communication] = []
+    found: list[FloatArray] = []
     which = []
     for one in sent:
-        same = (place for place, other in enumerate(found) if np.array_equal(np.asarray(one), np.asarray(other)))
+        same = (place for place, other in enumerate(found) if np.array_equal(one, other))
         which.append(next(same, len(found)))
         if which[-1] == len(found):
             found.append(one)
-    return tuple(found), tuple(which)
+    return np.stack(found), tuple(which)
 
 
 def stacked(tables: Sequence[Table]) -> Table:

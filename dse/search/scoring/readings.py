@@ -5,7 +5,6 @@ points, and stops where no other step can be among them. It is worth its while a
 points were read, and where there is no compiler, :mod:`tails` reads them in arrays, to the rounding of a sum the same.
 """
 
-from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +14,14 @@ import numpy as np
 from dse import compiled
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import HIT, Atoms
+from dse.facts.workload.distill import cell_of
 
-LOADED, MADE = 40_000, 1_000_000
-"""Readings in arrays before machine code is loaded, and before it is made [1]. To load it takes as long as 200,000 of
-them, but who has read the first 40,000, of some thirty designs, is in a search that reads millions."""
+LOADED, MADE = 4_000, 1_000_000
+"""Readings in arrays before machine code is loaded, and before it is made [1]. To load it takes as long as 20,000 of
+them, but who has read the first 4,000, of a few designs, is in a search that reads millions."""
 
 _count = [0]
 """Readings asked for in this process."""
-
-Loop = Callable[..., None]
 
 
 class Longest(NamedTuple):
@@ -53,7 +51,8 @@ class Mixtures(NamedTuple):
 
     def take(self, rows: IntArray) -> "Mixtures":
         """Select points."""
-        return Mixtures(self.forms[..., rows], self.shares[:, rows], self.cell[rows], self.part[rows])
+        forms, shares = (np.take(column, rows, axis=-1) for column in (self.forms, self.shares))
+        return Mixtures(forms, shares, self.cell[rows], self.part[rows])
 
 
 def pays(readings: int) -> bool:
@@ -64,23 +63,24 @@ def pays(readings: int) -> bool:
     return _count[0] > (LOADED if _folder().is_dir() else MADE)
 
 
-def mixtures(forms: FloatArray, lower: FloatArray, cell: IntArray, part: FloatArray) -> Mixtures:
+def mixtures(forms: FloatArray, lower: FloatArray, place: FloatArray) -> Mixtures:
     """Mixtures of points whose KV is found below HBM to such a share, and kept so long as a place on the grid tells."""
-    return Mixtures(forms, np.stack([1 - lower, lower, np.ones(lower.size)]), cell, part)
+    return Mixtures(forms, np.stack([1 - lower, lower, np.ones(lower.size)]), *cell_of(place))
 
 
 def readings(of: Mixtures, steps: Longest, per_output: FloatArray | None, level: float) -> FloatArray:
     """Quantile of each mixture, of the first token or with a time per further token of the last one, (m,) [s]."""
     found = np.empty(of.cell.size)
     output = np.zeros(of.cell.size) if per_output is None else per_output
-    _loops()[0](*of, output, *steps, level, *np.empty((2, len(steps.size) + 1)), found)
+    scratch = np.empty((2, len(steps.size) + 1))
+    _loops()[0](len(found), len(steps.size), *of, output, *steps, level, *scratch, found)
     return found
 
 
 def within(of: Mixtures, steps: Longest, limit: FloatArray, level: float) -> BoolArray:
     """Whether the quantile of the first token of each mixture is within a limit, (m,)."""
     found = np.empty(of.cell.size, dtype=np.bool_)
-    _loops()[1](*of, limit, *steps, level, found)
+    _loops()[1](len(found), len(steps.size), *of, limit, *steps, level, found)
     return found
 
 
@@ -99,6 +99,8 @@ def longest(atoms: Atoms, affinity: float, whole_step: bool) -> Longest:
 
 
 def read(
+    points: int,
+    steps: int,
     forms: FloatArray,
     shares: FloatArray,
     cell: IntArray,
@@ -117,32 +119,30 @@ def read(
 
     The longest steps so far stand in `value` and `mass`, the longest first, up to the first one whose middle is below
     the level: no shorter one has a say. Of steps that take equally long, the later one counts as the longer, as there.
-    `size` and `rest` tell what a step asks for, and what it and the others of its group ask for at most.
+    `size` and `rest` tell what a step asks for, and what it and the others of its group ask for at most. All arrays are
+    flat, in the order of their last axis.
     """
     beyond = 1 - level
-    for point in range(output.size):
-        count, full, least, held = 0, False, 0.0, 0.0
+    for point in range(points):
+        later = output[point]
+        count, full, least, held, node = 0, False, 0.0, 0.0, cell[point] * steps
         for group in range(3):
-            share = shares[group, point]
+            share = shares[group * points + point]
             if share <= 0:
                 continue
-            start, token, area, cached = (
-                forms[group, 0, point],
-                forms[group, 1, point],
-                forms[group, 2, point],
-                forms[group, 3, point],
-            )
+            form = 4 * group * points + point
+            start, token = forms[form], forms[form + points]
+            area, cached = forms[form + 2 * points], forms[form + 3 * points]
             for k in range(edges[group], edges[group + 1]):
+                at = 4 * k
                 if full and least > start + (
-                    token * rest[k, 0] + area * rest[k, 1] + cached * rest[k, 2] + output[point] * rest[k, 3]
+                    token * rest[at] + area * rest[at + 1] + cached * rest[at + 2] + later * rest[at + 3]
                 ):
                     break
-                time = start + (
-                    token * size[k, 0] + area * size[k, 1] + cached * size[k, 2] + output[point] * size[k, 3]
-                )
+                time = start + (token * size[at] + area * size[at + 1] + cached * size[at + 2] + later * size[at + 3])
                 if full and time < least:
                     continue
-                own = share * ((1 - part[point]) * weight[cell[point], k] + part[point] * weight[cell[point] + 1, k])
+                own = share * ((1 - part[point]) * weight[node + k] + part[point] * weight[node + steps + k])
                 if own <= 0:
                     continue
                 place = count
@@ -165,6 +165,8 @@ def read(
 
 
 def hold(
+    points: int,
+    steps: int,
     forms: FloatArray,
     shares: FloatArray,
     cell: IntArray,
@@ -181,25 +183,24 @@ def hold(
 
     It lies between the longest step within and the shortest one beyond, or on that side of both on which the level is.
     """
-    for point in range(cell.size):
+    for point in range(points):
         above, longer, longer_mass, shorter, shorter_mass = 0.0, np.inf, 0.0, -1.0, 0.0
+        node = cell[point] * steps
         for group in range(3):
-            share = shares[group, point]
+            share = shares[group * points + point]
             if share <= 0 or above - longer_mass / 2 >= 1 - level:
                 continue
-            start, token, area, cached = (
-                forms[group, 0, point],
-                forms[group, 1, point],
-                forms[group, 2, point],
-                forms[group, 3, point],
-            )
+            form = 4 * group * points + point
+            start, token = forms[form], forms[form + points]
+            area, cached = forms[form + 2 * points], forms[form + 3 * points]
             for k in range(edges[group], edges[group + 1]):
-                if start + (token * rest[k, 0] + area * rest[k, 1] + cached * rest[k, 2]) < shorter:
+                at = 4 * k
+                if start + (token * rest[at] + area * rest[at + 1] + cached * rest[at + 2]) < shorter:
                     break
-                time = start + (token * size[k, 0] + area * size[k, 1] + cached * size[k, 2])
+                time = start + (token * size[at] + area * size[at + 1] + cached * size[at + 2])
                 if time < shorter:
                     continue
-                own = share * ((1 - part[point]) * weight[cell[point], k] + part[point] * weight[cell[point] + 1, k])
+                own = share * ((1 - part[point]) * weight[node + k] + part[point] * weight[node + steps + k])
                 if own <= 0:
                     continue
                 if time <= limit[point]:
@@ -220,11 +221,11 @@ def hold(
 
 
 @cache
-def _loops() -> tuple[Loop, Loop]:
+def _loops() -> tuple[compiled.Loop, compiled.Loop]:
     """Both loops, as machine code where there is a compiler."""
     if not compiled.available():
-        return read, hold
-    return compiled.machine_code(read, _folder()), compiled.machine_code(hold, _folder())
+        return compiled.plain(read), compiled.plain(hold)
+    return compiled.loop(read, _folder()), compiled.loop(hold, _folder())
 
 
 @cache

@@ -15,6 +15,7 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import Atoms
+from dse.facts.workload.distill import cell_of
 from dse.physics import queueing
 from dse.search.scoring.readings import longest, mixtures, pays, readings, within
 from dse.search.scoring.sides import ClassShape, Operation
@@ -142,7 +143,7 @@ def _read(shape: ClassShape, operation: Operation, whole: Waiting, per_output: F
     level, steps = operation.percentile / 100, longest(shape.atoms, operation.affinity, per_output is not None)
     lines = forms(whole)
     (own,) = law(shape.atoms, operation, whole, lines, (level,))
-    reading = readings(mixtures(lines, whole.lower, whole.cell, whole.share), steps, per_output, level)
+    reading = readings(mixtures(lines, whole.lower, whole.place), steps, per_output, level)
     return own.joined(reading, 0.0 if per_output is None else own.output * per_output)
 
 
@@ -153,7 +154,7 @@ def _read_in_time(shape: ClassShape, operation: Operation, whole: Waiting, per_o
     for first in range(0, found.size, READ_ROWS):
         part = whole.take(slice(first, first + READ_ROWS))
         lines = forms(part)
-        of, (own,) = mixtures(lines, part.lower, part.cell, part.share), law(atoms, operation, part, lines, (level,))
+        of, (own,) = mixtures(lines, part.lower, part.place), law(atoms, operation, part, lines, (level,))
         limit = queueing.reading_within(shape.ttft_slo, own.mean, own.delay, own.excess)
         rows = np.flatnonzero(within(of, longest(atoms, near, False), limit, level))
         own, output = own.take(rows), per_output[first + rows]
@@ -184,7 +185,7 @@ def _batches(
     atoms: Atoms, operation: Operation, whole: Waiting, lines: FloatArray, kind: IntArray, whole_step: bool
 ) -> Iterator[Batch]:
     """Cut ordered points into batches, with their linear forms and the weights of their steps."""
-    cell, share = whole.cell, whole.share
+    cell, share = cell_of(whole.place)
     edges = np.flatnonzero(np.diff(kind, prepend=-1, append=-1))
     for start, stop in pairwise(edges.tolist()):
         at = start

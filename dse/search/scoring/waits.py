@@ -8,6 +8,7 @@ import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
 from dse.facts.workload.atoms import BROKEN, HIT, Atoms
+from dse.facts.workload.distill import cell_of
 from dse.physics import gated, queueing, serving
 from dse.search.scoring.keeping import LEAST, Kept
 from dse.search.scoring.sides import Operation, Setting
@@ -74,10 +75,8 @@ class Waiting(NamedTuple):
     """Variance of the start of steps that find their prefix [s²]."""
     cold_spread: FloatArray
     """The same of all others [s²]."""
-    cell: IntArray
-    """Retention time of the grid before the own one."""
-    share: FloatArray
-    """Share of the way from there to the next one [1]."""
+    place: FloatArray
+    """Retention time as a fractional index of the grid [1]."""
 
     def take(self, rows: IntArray | slice) -> "Waiting":
         """Select points."""
@@ -135,8 +134,7 @@ def waiting(at: Setting, kept: Kept, tpot: FloatArray) -> Waiting:
         spread * output * tpot / (at.decode.batch - at.decode.slots),
         tpot / 2,
         *_spreads(at, torn),
-        kept.cell,
-        kept.share,
+        kept.place,
     )
 
 
@@ -193,9 +191,10 @@ def law(atoms: Atoms, operation: Operation, whole: Waiting, lines: FloatArray, l
     ``lines`` are the :func:`forms` of the points.
     """
     means = _means(atoms, operation.affinity)
-    sizes, after = np.take(means, whole.cell, axis=-1), np.take(means, whole.cell + 1, axis=-1)
-    sizes *= 1 - whole.share
-    after *= whole.share
+    cell, share = cell_of(whole.place)
+    sizes, after = np.take(means, cell, axis=-1), np.take(means, cell + 1, axis=-1)
+    sizes *= 1 - share
+    after *= share
     sizes += after
     warm, cold = sizes
     near, _, lost = lines
