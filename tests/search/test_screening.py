@@ -14,7 +14,7 @@ from dse.facts.problem import load
 from dse.facts.workload.distill import RETENTION, grid_position
 from dse.search.ask import ask
 from dse.search.scoring import block as blocks
-from dse.search.scoring import classes, combine, mappings, rows, screening, tails, waits
+from dse.search.scoring import classes, combine, contest, mappings, rows, screening, tails, waits
 from dse.search.scoring.keeping import kept
 from dse.search.scoring.phases import Decoding
 from dse.search.scoring.plan import Plan, TableKey
@@ -115,6 +115,47 @@ def test_what_is_left_out_lies_below_the_percentile_at_any_times(seed, cell):
     mean = (values * weights).sum(axis=1)
     assert law.mean + law.output * output == pytest.approx(mean, rel=1e-9)
     assert some == pytest.approx(whole, rel=1e-8)
+    may, least = contest.hopeful(shape, own.operation, lines, output)
+    ttft = tails.at_percentile(shape, own.operation, lines)
+    assert (least <= whole).all()
+    assert may[(whole <= shape.latency_slo) & (ttft <= shape.ttft_slo)].all()
+
+
+def test_the_least_latency_is_close_enough_to_spare_many_readings():
+    own, of = plan(), block(STUDY)
+    drafts = [screening.drafted(own, of, agent) for agent in range(len(own.classes))]
+    hopeful = screening._everywhere([item.design[item.short <= 0] for item in drafts], len(of))
+    open_ = sum(int(((item.short <= 0) & hopeful[item.design]).sum()) for item in drafts)
+    read = []
+
+    def counted(shape, operation, whole, per_output):
+        read.append(per_output.size)
+        return tails.in_time(shape, operation, whole, per_output)
+
+    with patch.object(screening, "in_time", counted):
+        screening.screened(own, of)
+    assert sum(read) < 0.6 * open_
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6))
+def test_points_are_beaten_by_those_that_are_better_in_everything_alone(seed):
+    random = np.random.default_rng(seed)
+    columns = [random.integers(0, 3, 60), *random.integers(1, 9, (2, 60)).astype(float), random.integers(0, 80, 60)]
+    points = contest.Contest(np.arange(60), *columns)
+    leading = points.leaders(3)
+    others, rest = points.take(leading), points.take(~leading)
+    better = np.all(
+        [
+            mine[:, None] <= its
+            for mine, its in zip((others.cost, others.energy), (rest.cost, rest.energy), strict=True)
+        ],
+        axis=0,
+    )
+    better &= (others.design[:, None] == rest.design) & (others.level[:, None] < rest.level)
+    beaten = rest.beaten(others, 3)
+    assert not (beaten & ~better.any(axis=0)).any()
+    assert beaten.sum() > 0.5 * better.any(axis=0).sum()
 
 
 @pytest.mark.parametrize("study", [STUDY, OFFLOAD], ids=["small", "offload"])

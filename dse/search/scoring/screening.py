@@ -6,7 +6,8 @@ for points that still can win; :func:`dse.search.scoring.classes.scored` then gi
 1. What one half of a point fixes is worked out once per half: the columns of a prefill or a decode row, and the
    retention time, which follows from the memory and the work of the pool that holds the KV.
 2. Cost, energy and the slacks of memory and token time of every pair.
-3. Latency at the percentile, of pairs that have no negative slack so far, on designs that serve every class.
+3. Latency at the percentile, of pairs that have no negative slack so far, on designs that serve every class, unless
+   another pair beats them whatever it is (:mod:`dse.search.scoring.contest`).
 4. Designs that cannot serve some class: what lacks, of the pairs that may lack least.
 """
 
@@ -16,10 +17,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from dse.arrays import BoolArray, FloatArray, IntArray
-from dse.search.scoring import classes
+from dse.search.scoring import classes, contest
 from dse.search.scoring.block import Block
 from dse.search.scoring.classes import BATCH, Pairing
 from dse.search.scoring.combine import Points
+from dse.search.scoring.contest import Contest
 from dse.search.scoring.keeping import Kept, kept
 from dse.search.scoring.plan import Plan
 from dse.search.scoring.points import lacking, standing
@@ -179,16 +181,31 @@ def _everywhere(designs: Sequence[IntArray], count: int) -> BoolArray:
 
 
 def _served(item: Draft, hopeful: BoolArray) -> Verdict:
-    """Step 3: points that meet every target, with their latency."""
+    """Step 3: points that meet every target, with their latency, but for those that another one surely beats."""
     found = Verdict(np.full(item.design.size, np.inf), np.full(item.design.size, np.inf))
     rows = np.flatnonzero((item.short <= 0) & hopeful[item.design])
     if not rows.size:
         return found
-    latency = in_time(item.shape, item.operation, item.waiting.take(rows), item.tpot_full[rows])
-    met = np.isfinite(latency)
-    found.ratio[rows[met]] = _tied(latency[met] / item.shape.latency_slo)
-    found.violation[rows[met]] = 0.0
+    may, least = contest.hopeful(item.shape, item.operation, item.waiting, item.tpot_full)
+    rows, count = rows[may[rows]], hopeful.size
+    level = contest.shade(least[rows] / item.shape.latency_slo)
+    points = Contest(rows, item.design[rows], item.cost[rows], item.energy[rows], level)
+    leading = points.leaders(count)
+    first, rest = points.take(leading), points.take(~leading)
+    ratio = _read(item, found, first.rows)
+    met = np.isfinite(ratio)
+    known = first.take(met)._replace(level=contest.shade(ratio[met] * (1 + contest.MARGIN)))
+    _read(item, found, rest.rows[~rest.beaten(known, count)])
     return found
+
+
+def _read(item: Draft, found: Verdict, rows: IntArray) -> FloatArray:
+    """Fill in the latency of some points that meet every target; return it, infinite for the others [1]."""
+    latency = in_time(item.shape, item.operation, item.waiting.take(rows), item.tpot_full[rows])
+    met, ratio = np.isfinite(latency), latency / item.shape.latency_slo
+    found.ratio[rows[met]] = _tied(ratio[met])
+    found.violation[rows[met]] = 0.0
+    return np.asarray(ratio)
 
 
 def _repaired(item: Draft, found: Verdict, lost: BoolArray) -> Verdict:
