@@ -5,7 +5,6 @@ from contextlib import closing
 from functools import partial
 
 import numpy as np
-from scipy.stats import qmc
 
 from dse.search.axes import Designs
 from dse.search.engines import evolution
@@ -85,6 +84,8 @@ def _uniform(space: Space, seed: int, step: int) -> Designs:
 
 
 def _spread(space: Space, seed: int, step: int) -> Designs:
+    from scipy.stats import qmc  # three quarters of a second that only who draws such points should wait
+
     sizes = np.array(space.structure.sizes)
     sequence = qmc.Sobol(len(sizes), rng=np.random.default_rng((seed, 2)))
     if step:
