@@ -55,12 +55,12 @@ def merged(archive: Archive | None, rows: Sequence[Rows], parts: Sequence[Metric
 def _gathered(parts: Sequence[Metrics], rows: Rows, values: FloatArray) -> Archive:
     """Archive of blocks; their many columns are never copied but for the rows that stay."""
     violation = np.concatenate([part.violation for part in parts])
-    identity = np.column_stack([rows, *(np.concatenate(column) for column in _mappings(parts))]).astype(np.int64)
+    identity = [*rows.T, *(np.concatenate(column) for column in _mappings(parts))]
     usable = np.flatnonzero(violation <= 0)
     if len(usable):
-        kept = usable[pareto.front(values[usable], identity[usable])]
+        kept = usable[pareto.front(values[usable], [key[usable] for key in identity])]
     else:
-        kept = np.asarray(np.lexsort([*identity.T[::-1], violation])[:1], dtype=np.int64)
+        kept = np.asarray(np.lexsort([*reversed(identity), violation])[:1], dtype=np.int64)
     own = picked(parts, kept).owned_by(np.arange(len(kept)))
     return Archive(rows=rows[kept], metrics=own, scores=values[kept])
 

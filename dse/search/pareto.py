@@ -43,28 +43,28 @@ def ranks(points: FloatArray) -> IntArray:
     return np.asarray(moocore.pareto_rank(rounded(points)), dtype=np.int64)
 
 
-def front(points: FloatArray, keys: IntArray) -> IntArray:
-    """Indices of the front, sorted; among equal points the one with the smallest key stays.
+def front(points: FloatArray, keys: Sequence[IntArray]) -> IntArray:
+    """Indices of the front, sorted; among equal points the one with the smallest keys stays.
 
     The result depends on the set of points only, not on their order.
 
     Parameters
     ----------
     points : (m, k) array          scores
-    keys : (m, q) int array        identity of each point, compared from the left
+    keys : q (m,) int arrays       identity of each point, compared in this order
 
     Returns
     -------
-    (f,) int array                 rows of `points`, ordered by score, then key
+    (f,) int array                 rows of `points`, ordered by score, then keys
 
-    >>> front(np.array([[1.0, 2.0], [1.0, 2.0], [3.0, 3.0]]), np.array([[7], [4], [1]])).tolist()
+    >>> front(np.array([[1.0, 2.0], [1.0, 2.0], [3.0, 3.0]]), [np.array([7, 4, 1])]).tolist()
     [1]
     """
     kept = np.flatnonzero(nondominated(points))
     if len(kept) == 0:
         return kept
     grid = rounded(points[kept])
-    order = np.lexsort([*keys[kept].T[::-1], *grid.T[::-1]])
+    order = np.lexsort([*(key[kept] for key in reversed(keys)), *grid.T[::-1]])
     ordered = grid[order]
     fresh = np.ones(len(order), dtype=np.bool_)
     fresh[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)

@@ -1,7 +1,7 @@
 """Scoring of designs by worker processes, with the same result at any number of them.
 
-Blocks are cut by the number of designs alone and merged in their order. A worker sends back all scores,
-but full columns only of the rows that its own block does not dominate.
+The score of a design does not depend on the block it is in, and blocks are merged in their order. A worker sends back
+all scores, but full columns only of the rows that its own block does not dominate.
 """
 
 import os
@@ -26,7 +26,7 @@ from dse.search.runs import lock
 Evaluator: TypeAlias = Callable[[Designs], Metrics]
 
 SMALLEST_BLOCK = 16
-"""Designs per block of a small batch: some milliseconds of work each, so that cores share a generation."""
+"""Least designs per block: with fewer, calls on small arrays take longer than the work."""
 
 BLOCKS_PER_BATCH = 64
 """Blocks that a large batch is cut into."""
@@ -179,10 +179,10 @@ class Crew:
 
 
 def crew(question: Question, workers: int) -> Crew:
-    """Hire workers; one worker is this process itself."""
+    """Hire workers, who share a generation evenly; one worker is this process itself."""
     evaluate, goals = question.evaluate, question.goals
     team = Processes(evaluate, goals, workers) if workers > 1 else None
-    return Crew(evaluate, goals, team, question.smallest or SMALLEST_BLOCK)
+    return Crew(evaluate, goals, team, question.smallest or max(SMALLEST_BLOCK, question.generation // workers))
 
 
 def _first(team: Team, waiting: deque[_Sent]) -> Scored:
