@@ -12,8 +12,8 @@ DECIMALS = 9
 """Two scores that agree to 1e-9 decades (2.3e-9 of the value) are a tie, not a trade-off."""
 
 
-PAIRS = 32_768
-"""Pairs of points that are compared at once: they fit a cache."""
+TOGETHER = 4096
+"""Points that are compared with a member of the front at once: they fit a cache."""
 
 
 def rounded(points: FloatArray) -> FloatArray:
@@ -138,11 +138,10 @@ def shortfall(points: FloatArray, truth: FloatArray) -> FloatArray:
     [0.5, 0.0]
     """
     result = np.zeros(len(points))
-    length = max(PAIRS // max(len(truth), 1), 1)
-    for first in range(0, len(points), length) if len(truth) else ():
-        columns = zip(points[first : first + length].T, truth.T, strict=True)
-        gap = reduce(np.minimum, (np.subtract.outer(*pair) for pair in columns))
-        result[first : first + length] = np.maximum(gap.max(axis=1), 0)
+    for first in range(0, len(points), TOGETHER):
+        columns, worst = points[first : first + TOGETHER].T.copy(), result[first : first + TOGETHER]
+        for member in truth:
+            np.maximum(worst, reduce(np.minimum, map(np.subtract, columns, member)), out=worst)
     return result
 
 

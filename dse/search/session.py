@@ -179,7 +179,7 @@ def save(session: Session, proposal: Proposal, before: tuple[Any, int]) -> None:
         seconds=course.seconds,
         history=tuple(course.history),
     )
-    run.save_epoch(session.folder, session.epoch)
+    run.save_epoch(session.folder, session.epoch, packed=False)
     session.due = time.monotonic() + max(SAVE_EVERY, SAVE_COST * (time.monotonic() - began))
 
 

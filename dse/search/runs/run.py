@@ -167,8 +167,11 @@ def new_folder(root: Path, study: str) -> Path:
     raise refused(root / study, "a thousand runs were started in one second")
 
 
-def save_epoch(folder: Path, epoch: Epoch) -> None:
-    """Write the archive; the one before is kept until this one is complete on the disk."""
+def save_epoch(folder: Path, epoch: Epoch, packed: bool = True) -> None:
+    """Write the archive; the one before is kept until this one is complete on the disk.
+
+    To pack it takes six times as long as to write it four times as large, so what the next one replaces is not packed.
+    """
     archive, ledger = epoch.archive, epoch.ledger
     arrays: dict[str, np.ndarray] = {
         "archive/rows": archive.rows,
@@ -187,9 +190,10 @@ def save_epoch(folder: Path, epoch: Epoch) -> None:
     arrays |= {f"tail/{name}": values for name, values in vars(epoch.tail).items()} if epoch.tail else {}
     arrays |= {f"engine/{name}": values for name, values in epoch.engine.items()}
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+    method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer, "w", method, compresslevel=1) as file:
         for name, values in arrays.items():
-            with packed.open(f"{name}.npy", "w", force_zip64=True) as member:
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)
     draft = _written(folder / ARCHIVE, buffer.getvalue())
     with suppress(FileNotFoundError):
