@@ -48,7 +48,7 @@ def _with_program(question: Question, stated: External) -> Question:
     program = Program(stated.command, stated.timeout, stated.retries)
     units = {ANALYTIC + goal.name: goal.unit for goal in question.goals}
     instead = Instead(question.evaluate, question.space, question.goals, program)
-    return replace(question, evaluate=instead, units={**question.units, **units}, smallest=1)
+    return replace(question, evaluate=instead, units={**question.units, **units}, block=1)
 
 
 def limits(problem: Problem) -> Budget:

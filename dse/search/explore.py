@@ -10,7 +10,7 @@ import numpy as np
 
 from dse.search.axes import Designs
 from dse.search.course import joined
-from dse.search.crews.workers import SMALLEST_BLOCK, Crew, cores, crew
+from dse.search.crews.workers import LARGEST_BLOCK, SMALLEST_BLOCK, Crew, cores, crew
 from dse.search.engines import registry
 from dse.search.engines.proposals import Feedback, Proposal, Start
 from dse.search.engines.seen import Seen
@@ -68,7 +68,7 @@ def _conducted(session: Session) -> bool:
     if session.epoch and session.epoch.finished:
         return True
     alone = crew(question, 1)
-    crews = [replace(alone, smallest=question.smallest or SAMPLE)]
+    crews = [alone]
     try:
         start, pace = _start(session, crews[0])
         choice = _choice(session, pace)
@@ -81,8 +81,8 @@ def _conducted(session: Session) -> bool:
             crews.append(_cluster(session))
         elif wanted > 1 and pace * planned > WORTHWHILE:
             crews.append(crew(question, wanted))
-        elif question.smallest is None:
-            crews.append(replace(alone, smallest=max(alone.smallest, int(QUICK / pace))))
+        elif question.block is None and (quick := int(QUICK / pace)) > LARGEST_BLOCK:
+            crews.append(replace(alone, block=quick))
         state = session.epoch.engine if session.epoch else None
         with closing(registry.engine(choice.name)(start, state)) as proposals:
             return _follow(session, proposals, crews[-1])

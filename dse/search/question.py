@@ -31,8 +31,8 @@ class Question:
     """Files that the resolved study names: place beside it -> where the file is now."""
     external: External | None = None
     """Program that scores the promising rows of the front, if any."""
-    smallest: int | None = None
-    """Designs per block, at least; None takes what suits the model."""
+    block: int | None = None
+    """Designs that a worker scores at a time; None takes what suits the model."""
     generation: int = GENERATION
     """Designs that a search proposes together, at first: more where they take less time than the proposal does."""
 

@@ -162,7 +162,7 @@ def test_processes_that_share_a_run_ask_once_for_the_promising_designs_of_all(ha
 def test_a_program_scores_every_design_in_place_of_the_model_on_workers(harness, saving, program, tmp_path):
     plain = harness.question()
     instead = Instead(plain.evaluate, plain.space, plain.goals, program("refuse"))
-    question = replace(plain, evaluate=instead, smallest=1)
+    question = replace(plain, evaluate=instead, block=1)
     options = harness.options(tmp_path, sampler="random", budget=harness.budget("60 evaluations"))
     fronts = []
     for workers in (1, 2):

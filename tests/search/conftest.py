@@ -145,7 +145,7 @@ def ask(tmp_path, monkeypatch):
 
     def asked(name, budget, **options):
         toy = options.pop("toy", TOYS[name])
-        question = Question(name=name, space=toy.space, goals=GOALS, evaluate=toy, units={"host": "B"}, smallest=16)
+        question = Question(name=name, space=toy.space, goals=GOALS, evaluate=toy, units={"host": "B"}, block=16)
         options = {"workers": 1, "results": tmp_path} | options
         return explore(question, Options(read_budget(budget), **options))
 

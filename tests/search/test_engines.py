@@ -3,7 +3,7 @@ import pytest
 
 from dse.facts.errors import SpecError
 from dse.search import pareto
-from dse.search.crews.workers import blocks
+from dse.search.crews.workers import blocks, shared
 from dse.search.engines import registry
 from dse.search.engines.proposals import Feedback, Start
 from dse.search.engines.registry import Outlook, choose
@@ -134,11 +134,15 @@ def test_one_seed_gives_one_front_at_any_number_of_workers(name, ask, toys, monk
     assert fronts[0] == fronts[1] == fronts[2]
 
 
-def test_blocks_depend_on_the_batch_only(toys):
-    drawn = toys["small"].space.sample(1000, seed=0)
-    cut = list(blocks(drawn))
-    assert sum(len(block) for block in cut) == 1000
-    assert {len(block) for block in cut[:-1]} == {16}
+@pytest.mark.parametrize("count", [1, 15, 64, 140, 1000])
+@pytest.mark.parametrize("workers", [1, 2, 3, 16])
+def test_workers_share_a_batch_evenly(count, workers, toys):
+    drawn = toys["small"].space.sample(count, seed=0)
+    cut = [len(block) for block in blocks(drawn, shared(count, workers))]
+    assert sum(cut) == count
+    assert max(cut) <= 128
+    assert len(cut) <= workers or max(cut) > 64
+    assert len(cut) == 1 or min(cut[:-1]) >= 16
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from dse.facts.errors import Mistake, SpecError
 from dse.search.axes import Designs
-from dse.search.crews.workers import SMALLEST_BLOCK, Crew, Evaluator, Promise, Scored, reduced
+from dse.search.crews.workers import Crew, Evaluator, Promise, Scored, reduced
 from dse.search.metrics import Goal
 from dse.search.question import Question
 
@@ -151,7 +151,7 @@ class Cluster:
 
 def crew(question: Question, address: str) -> Crew:
     """Crew on a running cluster."""
-    return Crew(question.evaluate, question.goals, Cluster(question, address), question.smallest or SMALLEST_BLOCK)
+    return Crew(question.evaluate, question.goals, Cluster(question, address), question.block)
 
 
 def _refused(address: str, why: str) -> SpecError:

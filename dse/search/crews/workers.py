@@ -25,15 +25,11 @@ from dse.search.runs import lock
 
 Evaluator: TypeAlias = Callable[[Designs], Metrics]
 
-SMALLEST_BLOCK = 16
-"""Least designs per block: with fewer, calls on small arrays take longer than the work."""
-
-BLOCKS_PER_BATCH = 64
-"""Blocks that a large batch is cut into."""
+SMALLEST_BLOCK, LARGEST_BLOCK = 16, 128
+"""Designs per block: with fewer, calls on small arrays take longer than the work; of more, columns leave the cache."""
 
 AHEAD = 3
 """Blocks per worker that wait in the queue; the rest is cut when they are done."""
-
 
 LOSSES = 5
 """Times in a row that a block may lose its worker before the search gives up."""
@@ -68,9 +64,18 @@ def _least(designs: Designs, metrics: Metrics) -> np.ndarray:
     return tied[np.lexsort([*identity.T[::-1]])[:1]]
 
 
-def blocks(designs: Designs, smallest: int = SMALLEST_BLOCK) -> Iterator[Designs]:
-    """Cut a batch; the cut depends on its length only."""
-    length = max(smallest, -(-len(designs) // BLOCKS_PER_BATCH))
+def shared(count: int, workers: int) -> int:
+    """Designs per block where workers get as many blocks each, all of one size.
+
+    >>> shared(140, 2), shared(600, 2), shared(20, 4)
+    (70, 100, 16)
+    """
+    rounds = -(-count // (workers * LARGEST_BLOCK))
+    return max(-(-count // max(workers * rounds, 1)), SMALLEST_BLOCK)
+
+
+def blocks(designs: Designs, length: int) -> Iterator[Designs]:
+    """Cut a batch."""
     for first in range(0, len(designs), length):
         yield designs.take(slice(first, first + length))
 
@@ -151,18 +156,19 @@ class Crew:
     evaluate: Evaluator
     goals: tuple[Goal, ...]
     team: Team | None = None
-    smallest: int = SMALLEST_BLOCK
-    """Designs per block, at least."""
+    block: int | None = None
+    """Designs per block; None shares a batch evenly."""
 
     def score(self, designs: Designs) -> Generator[Scored, None, None]:
         """Yield the blocks of a batch in order; closing the iterator drops what was not begun."""
+        length = self.block or shared(len(designs), self.team.workers if self.team else 1)
         if self.team is None:
-            for block in blocks(designs, self.smallest):
+            for block in blocks(designs, length):
                 yield reduced(block, self.evaluate(block), self.goals)
             return
         waiting: deque[_Sent] = deque()
         try:
-            for block in blocks(designs, self.smallest):
+            for block in blocks(designs, length):
                 waiting.append(_Sent(block, _sent(self.team, block)))
                 if len(waiting) >= AHEAD * self.team.workers:
                     yield _first(self.team, waiting)
@@ -179,10 +185,10 @@ class Crew:
 
 
 def crew(question: Question, workers: int) -> Crew:
-    """Hire workers, who share a generation evenly; one worker is this process itself."""
+    """Hire workers; one worker is this process itself."""
     evaluate, goals = question.evaluate, question.goals
     team = Processes(evaluate, goals, workers) if workers > 1 else None
-    return Crew(evaluate, goals, team, question.smallest or max(SMALLEST_BLOCK, question.generation // workers))
+    return Crew(evaluate, goals, team, question.block)
 
 
 def _first(team: Team, waiting: deque[_Sent]) -> Scored:
