@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,22 @@ def test_one_program_scores_many_candidates(program, tmp_path):
 def test_a_program_that_crashes_once_or_babbles_is_begun_anew_and_nothing_is_lost(program):
     for mode in ("crash", "garbage"):
         assert all(got.metrics for got in talked(program(mode, retries=2)))
+
+
+def test_a_closed_conversation_ends_at_once_and_begins_no_program(program, tmp_path):
+    asked = candidates(4)[3]  # one that it hangs on
+    talk = Conversation(program("hang", timeout=60.0, retries=3))
+    found = []
+    thread = threading.Thread(target=lambda: found.append(talk.ask(asked, WANTED)))
+    thread.start()
+    while not (tmp_path / "log").exists():
+        time.sleep(0.01)
+    talk.close()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert talk.ask(asked, WANTED).failure == "is not wanted any more"
+    assert found[0].failure == "is not wanted any more"
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

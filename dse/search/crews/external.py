@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,9 @@ from dse.search.space import Space
 
 LONGEST = 1_000_000
 """Bytes of an answer, at most."""
+
+PARTING = 1.0
+"""Longest wait for a thread whose program was killed [s]."""
 
 ANALYTIC = "analytic."
 """Prefix of the columns that keep what the analytic model said."""
@@ -61,25 +65,37 @@ class Conversation:
         self.program = program
         self.process: subprocess.Popen[bytes] | None = None
         self.rest = b""
+        self._closed = False
+        self._starts, self._asks = threading.Lock(), threading.Lock()
 
     def ask(self, request: Mapping[str, Any], wanted: tuple[str, ...]) -> Answer:
         """Score one candidate, trying again after a failure."""
         failure = ""
-        for _ in range(self.program.retries + 1):
-            try:
-                return self._asked(request, wanted)
-            except Broken as broken:
-                failure = str(broken)
-                self.stop()
+        with self._asks:
+            for _ in range(self.program.retries + 1):
+                try:
+                    return self._asked(request, wanted)
+                except Broken as broken:
+                    failure = str(broken)
+                    self.stop()
         return Answer({}, failure)
+
+    def close(self) -> None:
+        """Stop for good, also while another thread asks: it gets no answer, and begins the program no more."""
+        with self._starts:
+            self._closed = True
+        _kill(self.process)
+        waited = self._asks.acquire(timeout=PARTING)
+        self.stop()
+        if waited:
+            self._asks.release()
 
     def stop(self) -> None:
         """Stop the program and its children."""
         process, self.process, self.rest = self.process, None, b""
         if process is None:
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 with suppress(OSError):
@@ -101,10 +117,15 @@ class Conversation:
         if self.process is None or self.process.poll() is not None:
             self.stop()
             pipe = subprocess.PIPE
-            try:
-                self.process = subprocess.Popen(self.program.command, stdin=pipe, stdout=pipe, start_new_session=True)
-            except OSError as error:
-                raise Broken(f"cannot be started: {error.strerror}") from error
+            with self._starts:
+                if self._closed:
+                    raise Broken("is not wanted any more")
+                try:
+                    own = subprocess.Popen(self.program.command, stdin=pipe, stdout=pipe, start_new_session=True)
+                except OSError as error:
+                    raise Broken(f"cannot be started: {error.strerror}") from error
+                self.process = own
+            return own
         return self.process
 
     def _line(self, process: subprocess.Popen[bytes], until: float) -> bytes:
@@ -123,6 +144,13 @@ class Conversation:
                 raise Broken(f"wrote more than {LONGEST:,} bytes in place of an answer")
         line, _, self.rest = self.rest.partition(b"\n")
         return line
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    """Kill a program and its children; who waits for its answer sees the end of it."""
+    with suppress(ProcessLookupError, PermissionError):
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def answer(line: bytes, id_: str, wanted: tuple[str, ...]) -> Answer:

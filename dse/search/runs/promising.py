@@ -101,7 +101,7 @@ def _scored(
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
         for talk in talks:
-            talk.stop()
+            talk.close()
 
 
 def _noted(path: Path, id_: str, got: Answer) -> None:
