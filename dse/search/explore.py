@@ -70,7 +70,7 @@ def _conducted(session: Session) -> bool:
     alone = crew(question, 1)
     crews = [alone]
     try:
-        start, pace = _start(session, crews[0])
+        start, pace = _start(session, alone)
         choice = _choice(session, pace)
         if choice.name == "exhaustive":  # the order of an enumeration says nothing about what is left
             course.plan = course.plan._replace(budget=replace(course.plan.budget, converged=None))

@@ -75,6 +75,10 @@ class Atoms:
         part = share[:, None]
         return np.asarray((1 - part) * self.weight[low] + part * self.weight[low + 1])
 
+    def routed(self, affinity: float) -> FloatArray:
+        """(48, k) weights at the nodes of `RETENTION` where that share of steps comes to the instance with its KV."""
+        return np.asarray(affinity * self.weight + (1 - affinity) * self.weight[0])
+
 
 def quantile(values: FloatArray, weight: FloatArray, level: FloatArray) -> FloatArray:
     """Quantiles of weighted atoms, linear between the middles of their weights.

@@ -125,9 +125,8 @@ class Curves:
         `occupancy` and `idle` are linear in T instead, beyond a week with their final slope.
         """
         times = np.asarray(retention, dtype=np.float64)
-        values: FloatArray = getattr(self, name)
         if name in ("occupancy", "idle"):
-            return _grown(times, self.retention, values)
+            return _grown(times, self.retention, getattr(self, name))
         return self.at_place(name, grid_position(times))
 
     def at_place(self, name: str, place: FloatArray) -> FloatArray:

@@ -62,7 +62,7 @@ def class_load(plan: Plan, agent: int, kv_token: float, ratio: float = 1.0) -> C
     sent = kv_token / ratio
     scale = sent / limit
     pool = serving.pool_tokens(moments.cached, moments.fresh, output)
-    grid = near * shape.atoms.weight + (1 - near) * shape.atoms.weight[:1]
+    grid = shape.atoms.routed(near)
     return ClassLoad(
         item.agent.share * shape.steps,
         (fresh, moments.area + float(area.min())),

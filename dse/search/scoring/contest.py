@@ -73,7 +73,7 @@ def _quantiles(atoms: Atoms, affinity: float, level: float) -> FloatArray:
     as then the middle of the quickest of them is within it. So the quantile is no less than that time, whatever else
     the steps take; and more of them reach farther still.
     """
-    weight = affinity * atoms.weight + (1 - affinity) * atoms.weight[0]
+    weight = atoms.routed(affinity)
     output = np.maximum(atoms.output - 1, 0)
     ratios = np.append(0.0, 2.0 ** np.arange(FLATTEST, 1 / SLANTS / 2, 1 / SLANTS))
     sizes = [*(ratio * atoms.fresh + output for ratio in ratios), atoms.fresh]

@@ -94,7 +94,7 @@ def longest(atoms: Atoms, affinity: float, whole_step: bool) -> Longest:
     edges = np.cumsum([0, found.size, found.size, lost.size])
     size = np.stack([atoms.fresh, atoms.area, atoms.cached, output], axis=1)[order]
     rest = np.concatenate([np.maximum.accumulate(part[::-1])[::-1] for part in np.split(size, edges[1:-1])])
-    weight = affinity * atoms.weight + (1 - affinity) * atoms.weight[0]
+    weight = atoms.routed(affinity)
     return Longest(size, rest, np.ascontiguousarray(weight[:, order]), edges)
 
 

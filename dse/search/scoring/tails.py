@@ -240,8 +240,7 @@ def _tail(atoms: Atoms, operation: Operation, kind: int, cells: tuple[int, int],
     """
     slower, grain = divmod(kind, GRAIN + 1)
     steps, origin = ordered(atoms, below=grain > 0 or kind == MIXED)
-    near = operation.affinity
-    weight = (near * atoms.weight + (1 - near) * atoms.weight[0])[:, origin]
+    weight = atoms.routed(operation.affinity)[:, origin]
     least, most = np.ones(origin.size), np.ones(origin.size)
     least[steps.group[0]], most[steps.group[0]] = 1 - grain / GRAIN, 1 - max(grain - 1, 0) / GRAIN
     least[steps.group[1]], most[steps.group[1]] = max(grain - 1, 0) / GRAIN, grain / GRAIN

@@ -219,7 +219,7 @@ def _means(atoms: Atoms, affinity: float) -> FloatArray:
     sizes = np.stack(
         [np.ones(len(atoms)), atoms.fresh, atoms.area, atoms.cached, np.maximum(atoms.output - 1, 0)], axis=1
     )
-    weight = affinity * atoms.weight + (1 - affinity) * atoms.weight[0]
+    weight = atoms.routed(affinity)
     return np.stack([((weight * own) @ sizes).T for own in (atoms.kind == HIT, atoms.kind != HIT)])
 
 
